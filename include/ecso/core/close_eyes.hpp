@@ -1,0 +1,86 @@
+#pragma once
+
+#include <ecso/core/conversation.hpp>
+#include <ecso/core/prompts.hpp>
+#include <ecso/error.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ecso {
+
+/// A turn of text alone.
+struct TextMessage {
+  Role role = Role::user;
+  std::string text;
+
+  bool operator==(const TextMessage&) const = default;
+};
+
+/// A chat that has no place for an image. Only `close_eyes` makes one.
+class TextConversation {
+ public:
+  [[nodiscard]] const std::vector<TextMessage>& messages() const noexcept { return messages_; }
+
+  bool operator==(const TextConversation&) const = default;
+
+ private:
+  friend TextConversation close_eyes(const Conversation&, std::span<const std::string>, const RegeneratePrompt&, Fence);
+
+  TextConversation() = default;
+
+  std::vector<TextMessage> messages_;
+};
+
+/// Captions as one text: a single one as it is, several as "Image 1: …" lines.
+[[nodiscard]] inline std::string join_captions(std::span<const std::string> captions) {
+  if (captions.size() == 1) return captions.front();
+  std::string joined;
+  for (std::size_t i = 0; i < captions.size(); ++i) {
+    if (i != 0) joined += '\n';
+    joined.append("Image ").append(std::to_string(i + 1)).append(": ").append(captions[i]);
+  }
+  return joined;
+}
+
+/// The chat without its images (the paper's P_gen(c, x)). With images, the last turn becomes `prompt` filled with the captions and that turn's text, and an image of
+/// an earlier turn becomes the words "[image k]". Without images, the chat as text.
+/// @param captions one for each image of the chat, in order.
+/// @throws Error (bad_input) if captions and images differ in number.
+[[nodiscard]] inline TextConversation close_eyes(const Conversation& conversation, std::span<const std::string> captions,
+                                                 const RegeneratePrompt& prompt = RegeneratePrompt{prompts::hardened.regenerate},
+                                                 Fence fence = prompts::hardened.fence) {
+  TextConversation closed;
+  closed.messages_.reserve(conversation.messages.size());
+  std::size_t images = 0;
+  for (const Message& message : conversation.messages) {
+    const bool is_last = &message == &conversation.messages.back();
+    TextMessage text{message.role, {}};
+    bool is_first = true;
+    for (const Part& part : message.parts) {
+      const auto* piece = std::get_if<std::string>(&part);
+      if (piece == nullptr) ++images;
+      if (piece == nullptr && is_last) continue;
+      if (!is_first) text.text += '\n';
+      is_first = false;
+      text.text += piece == nullptr ? "[image " + std::to_string(images) + "]" : *piece;
+    }
+    closed.messages_.push_back(std::move(text));
+  }
+  if (images != captions.size()) {
+    throw Error{Errc::bad_input, "close_eyes: " + std::to_string(captions.size()) + " captions for " + std::to_string(images) + " images"};
+  }
+  if (images != 0) {
+    std::string& last = closed.messages_.back().text;
+    const std::string hints = join_captions(captions);
+    last = prompt.fill({.query = last, .caption = hints}, fence);
+  }
+  return closed;
+}
+
+}  // namespace ecso

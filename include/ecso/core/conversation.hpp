@@ -1,0 +1,134 @@
+#pragma once
+
+#include <ecso/core/image.hpp>
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+
+namespace ecso {
+
+/// Who speaks in a turn.
+enum class Role { system, user, assistant };
+
+/// The role's name as chat APIs spell it.
+[[nodiscard]] constexpr std::string_view to_string(Role role) noexcept {
+  switch (role) {
+    case Role::system: return "system";
+    case Role::user: return "user";
+    case Role::assistant: return "assistant";
+  }
+  return "unknown";
+}
+
+/// A piece of a turn: text or an image.
+using Part = std::variant<std::string, Image>;
+
+/// One turn. Several texts in a turn are read as one, joined by a line break.
+struct Message {
+  Role role = Role::user;
+  std::vector<Part> parts;
+
+  /// The turn's texts, joined by a line break.
+  [[nodiscard]] std::string text() const {
+    std::string joined;
+    bool first = true;
+    for (const Part& part : parts) {
+      const auto* piece = std::get_if<std::string>(&part);
+      if (piece == nullptr) continue;
+      if (!first) joined += '\n';
+      joined += *piece;
+      first = false;
+    }
+    return joined;
+  }
+
+  bool operator==(const Message&) const = default;
+};
+
+/// A chat with any number of turns and images. An aggregate; copies share the images' bytes.
+struct Conversation {
+  std::vector<Message> messages;
+
+  bool operator==(const Conversation&) const = default;
+};
+
+/// A chat of one user turn: the images, then the query.
+[[nodiscard]] inline Conversation ask(std::vector<Image> images, std::string query) {
+  Message turn;
+  turn.parts.reserve(images.size() + 1);
+  for (Image& image : images) turn.parts.emplace_back(std::move(image));
+  turn.parts.emplace_back(std::move(query));
+  Conversation conversation;
+  conversation.messages.push_back(std::move(turn));
+  return conversation;
+}
+
+/// All images of the chat in order.
+[[nodiscard]] inline std::vector<Image> images_of(const Conversation& conversation) {
+  std::vector<Image> images;
+  for (const Message& message : conversation.messages) {
+    for (const Part& part : message.parts) {
+      if (const auto* image = std::get_if<Image>(&part)) images.push_back(*image);
+    }
+  }
+  return images;
+}
+
+/// True if any turn has an image.
+[[nodiscard]] inline bool has_image(const Conversation& conversation) noexcept {
+  return std::ranges::any_of(conversation.messages, [](const Message& message) {
+    return std::ranges::any_of(message.parts, [](const Part& part) { return std::holds_alternative<Image>(part); });
+  });
+}
+
+/// The text of the last turn: the query. Empty if there is no turn.
+[[nodiscard]] inline std::string query_of(const Conversation& conversation) {
+  return conversation.messages.empty() ? std::string{} : conversation.messages.back().text();
+}
+
+/// What a checker is shown as the query. A chat of one turn: its text. A longer chat: every turn that is not a system turn, each after the name of its role,
+/// so that harm spread over several turns is seen whole.
+[[nodiscard]] inline std::string transcript_of(const Conversation& conversation) {
+  const auto is_spoken = [](const Message& message) { return message.role != Role::system; };
+  if (std::ranges::count_if(conversation.messages, is_spoken) <= 1) return query_of(conversation);
+  std::string transcript;
+  for (const Message& message : conversation.messages) {
+    if (!is_spoken(message)) continue;
+    if (!transcript.empty()) transcript += '\n';
+    transcript.append(to_string(message.role)).append(": ").append(message.text());
+  }
+  return transcript;
+}
+
+/// The text of the chat's system turns, then one user turn of `images` and `prompt`. Image before text, as in the paper; and as answer, check and caption begin
+/// alike, a server with a prefix cache reads the image once.
+[[nodiscard]] inline Conversation ask_about(const Conversation& conversation, std::vector<Image> images, std::string prompt) {
+  Conversation asked;
+  for (const Message& message : conversation.messages) {
+    const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
+    if (message.role != Role::system || std::ranges::none_of(message.parts, is_text)) continue;
+    Message& kept = asked.messages.emplace_back();
+    kept.role = Role::system;
+    std::ranges::copy_if(message.parts, std::back_inserter(kept.parts), is_text);
+  }
+  asked.messages.push_back(std::move(ask(std::move(images), std::move(prompt)).messages.front()));
+  return asked;
+}
+
+/// Puts the text of every turn that has only one behind the turn's images; a turn that mixes several texts with images keeps its order.
+inline void put_images_first(Conversation& conversation) {
+  const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
+  for (Message& message : conversation.messages) {
+    if (std::ranges::count_if(message.parts, is_text) != 1) continue;
+    const auto text = std::ranges::find_if(message.parts, is_text);
+    std::rotate(text, text + 1, message.parts.end());
+  }
+}
+
+}  // namespace ecso

@@ -1,0 +1,287 @@
+#pragma once
+
+#include <ecso/core/backend.hpp>
+#include <ecso/core/check_input.hpp>
+#include <ecso/core/conversation.hpp>
+#include <ecso/core/policy.hpp>
+#include <ecso/core/step_requests.hpp>
+#include <ecso/core/trace.hpp>
+#include <ecso/core/verdict.hpp>
+#include <ecso/detail/text.hpp>
+#include <ecso/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ecso {
+
+/// Number of a call within its protocol, from 0 in the order of issue.
+using CallId = std::uint64_t;
+
+/// A call that may go out.
+struct PendingCall {
+  CallId id = 0;
+  int round = 0;              ///< As in StepRecord.
+  std::size_t image = 0;      ///< Which image a caption is of.
+  bool speculative = false;   ///< Not known to be needed: it may be left for last, and is dropped if the protocol ends first.
+  ModelRequest request;
+
+  [[nodiscard]] Step step() const noexcept {
+    return std::visit([](const auto& r) { return r.options.step; }, request);
+  }
+
+  bool operator==(const PendingCall&) const = default;
+};
+
+/// The states of the method.
+namespace state {
+struct Answering {
+  bool operator==(const Answering&) const = default;
+};
+struct Checking {
+  std::size_t answer;  ///< Which step record holds the answer.
+  bool operator==(const Checking&) const = default;
+};
+struct Captioning {
+  bool operator==(const Captioning&) const = default;
+};
+struct Regenerating {
+  bool operator==(const Regenerating&) const = default;
+};
+struct Rechecking {
+  std::size_t answer;
+  bool operator==(const Rechecking&) const = default;
+};
+struct Done {
+  bool operator==(const Done&) const = default;
+};
+}  // namespace state
+
+using ProtocolState = std::variant<state::Answering, state::Checking, state::Captioning, state::Regenerating, state::Rechecking, state::Done>;
+
+/// Names of the states, in the order of `ProtocolState`.
+[[nodiscard]] constexpr std::string_view to_string(const ProtocolState& s) noexcept {
+  constexpr std::string_view names[]{"answering", "checking", "captioning", "regenerating", "rechecking", "done"};
+  return names[s.index()];
+}
+
+/// ECSO for one query, as a state machine without I/O: hand its `pending()` calls to a model, give it each reply with `resume` or each failure with `fail`,
+/// until `done()`. Whatever comes, the outcome's text is one that the policy lets out. A value: it can be copied, compared, and written down mid-flight
+/// (`ecso/core/protocol_json.hpp`). Not thread safe; two protocols share nothing that changes.
+class EcsoProtocol {
+ public:
+  /// @param conversation ends with a user turn that has text.
+  /// @param capabilities of the backend; decides which verdicts can be asked for.
+  /// @param sampling replaces the policy's for the answer and its regeneration, if given.
+  /// @throws Error (bad_input) if the conversation or the policy is not usable.
+  EcsoProtocol(Conversation conversation, std::shared_ptr<const Policy> policy, const Capabilities& capabilities = {},
+               std::optional<Sampling> sampling = std::nullopt)
+      : policy_{std::move(policy)}, capabilities_{capabilities}, sampling_{std::move(sampling)}, conversation_{std::move(conversation)} {
+    if (policy_ == nullptr) throw Error{Errc::bad_input, "policy: none given"};
+    check_policy(*policy_);
+    check_conversation(conversation_, *policy_);
+    if (has_image(conversation_) && !capabilities_.vision) throw Error{Errc::unsupported, "the backend's model takes no images"};
+    put_images_first(conversation_);
+    std::vector<Image> images = images_of(conversation_);
+    captions_.resize(images.size());
+    outcome_.policy = policy_->name;
+    outcome_.images.reserve(images.size());
+    for (Image& image : images) outcome_.images.emplace_back(std::move(image));
+    outcome_.steps.reserve(4);
+    issue(requests().answer(conversation_), 0);
+    if (policy_->speculation == Speculation::caption) issue_captions(1, true);
+  }
+
+  /// The calls that wait for a reply. Calls that are not speculative come first. Valid until the next `resume` or `fail`.
+  [[nodiscard]] std::span<const PendingCall> pending() const noexcept { return pending_; }
+
+  [[nodiscard]] bool done() const noexcept { return std::holds_alternative<state::Done>(state_); }
+
+  [[nodiscard]] const ProtocolState& state() const noexcept { return state_; }
+
+  /// What came of the query. Until `done()` its path is failed, its text empty, and its steps those that ended.
+  [[nodiscard]] const Outcome& outcome() const& noexcept { return outcome_; }
+  [[nodiscard]] Outcome outcome() && noexcept { return std::move(outcome_); }
+
+  /// Takes the reply to a pending call. The reply to a call that was dropped is ignored.
+  void resume(CallId id, Reply reply) {
+    const auto call = find(id);
+    if (call == pending_.end()) return;
+    const bool generates = !asks_for_verdict(call->step());
+    if (generates && policy_->empty_reply == EmptyReply::fail && detail::is_blank(reply.text)) {
+      return fail(id, Error{Errc::bad_reply, "the model's reply is empty"});
+    }
+    PendingCall ended = take(call);
+    StepRecord& record = write_down(ended);
+    record.reply = std::move(reply.text);
+    record.finish_reason = reply.finish_reason;
+    record.usage = reply.usage;
+    record.model = std::move(reply.model);
+    record.duration = reply.duration;
+    switch (record.step) {
+      case Step::answer: return on_answer();
+      case Step::check: return on_verdict(read(record, reply.logprobs), std::get<state::Checking>(state_).answer, Path::direct);
+      case Step::caption: return on_caption(ended.image, record.reply);
+      case Step::regenerate: return on_regenerated();
+      case Step::recheck: return on_verdict(read(record, reply.logprobs), std::get<state::Rechecking>(state_).answer, Path::eyes_closed);
+    }
+  }
+
+  /// Takes the failure of a pending call: the query ends by the policy's `on_failure`. A speculative call that fails is asked again if it turns out to be needed.
+  /// The failure of a call that was dropped is ignored.
+  void fail(CallId id, const Error& error) {
+    const auto call = find(id);
+    if (call == pending_.end()) return;
+    const PendingCall ended = take(call);
+    StepRecord& record = write_down(ended);
+    record.error = error.in_step(record.step);
+    if (ended.speculative) return;
+    outcome_.error = record.error;
+    if (policy_->on_failure == OnFailure::refuse) return finish(Path::refused, policy_->refusal);
+    finish(Path::failed, {});
+  }
+
+  friend bool operator==(const EcsoProtocol& a, const EcsoProtocol& b) {
+    return *a.policy_ == *b.policy_ && a.capabilities_ == b.capabilities_ && a.sampling_ == b.sampling_ && a.conversation_ == b.conversation_ &&
+           a.captions_ == b.captions_ && a.round_ == b.round_ && a.next_id_ == b.next_id_ && a.state_ == b.state_ && a.pending_ == b.pending_ &&
+           a.outcome_ == b.outcome_;
+  }
+
+ private:
+  friend struct ProtocolJson;
+
+  [[nodiscard]] StepRequests requests() const noexcept { return {*policy_, capabilities_, sampling_}; }
+
+  void on_answer() {
+    const std::size_t answer = outcome_.steps.size() - 1;
+    if (captions_.empty() && policy_->text_only == TextOnly::pass) return finish(Path::direct, outcome_.steps[answer].reply);
+    state_ = state::Checking{answer};
+    issue(requests().check(conversation_, outcome_.steps[answer].reply), 0);
+  }
+
+  void on_verdict(Verdict verdict, std::size_t answer, Path path) {
+    if (verdict == Verdict::safe) return finish(path, outcome_.steps[answer].reply);
+    if (round_ == policy_->max_rounds) return finish(Path::refused, policy_->refusal);
+    start_round();
+  }
+
+  void start_round() {
+    ++round_;
+    state_ = state::Captioning{};
+    if (round_ > 1) std::ranges::fill(captions_, std::nullopt);
+    for (PendingCall& call : pending_) call.speculative = false;
+    issue_captions(round_, false);
+    regenerate_if_captioned();
+  }
+
+  void on_caption(std::size_t image, const std::string& caption) {
+    captions_[image] = caption;
+    if (std::holds_alternative<state::Captioning>(state_)) regenerate_if_captioned();
+  }
+
+  void regenerate_if_captioned() {
+    std::vector<std::string> captions;
+    captions.reserve(captions_.size());
+    for (const auto& caption : captions_) {
+      if (!caption) return;
+      captions.push_back(*caption);
+    }
+    state_ = state::Regenerating{};
+    issue(requests().regenerate(conversation_, captions, round_), round_);
+  }
+
+  void on_regenerated() {
+    const std::size_t answer = outcome_.steps.size() - 1;
+    if (policy_->recheck == Recheck::off) return finish(Path::eyes_closed, outcome_.steps[answer].reply);
+    state_ = state::Rechecking{answer};
+    issue(requests().recheck(conversation_, outcome_.steps[answer].reply), round_);
+  }
+
+  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
+    VerdictReading reading;
+    const bool by_probability =
+        policy_->reader == VerdictReader::probabilities || (policy_->reader == VerdictReader::automatic && !logprobs.empty());
+    if (by_probability) {
+      reading = probability_verdict(logprobs, policy_->probability);
+    } else {
+      reading.verdict = policy_->reader == VerdictReader::paper ? paper_verdict(record.reply) : tolerant_verdict(record.reply);
+    }
+    record.verdict = reading.verdict;
+    record.p_harmful = reading.p_harmful;
+    return reading.verdict == Verdict::undecided ? policy_->undecided : reading.verdict;
+  }
+
+  void issue(ModelRequest request, int round, std::size_t image = 0, bool speculative = false) {
+    const auto place = speculative ? pending_.end() : std::ranges::find_if(pending_, &PendingCall::speculative);
+    pending_.insert(place, PendingCall{next_id_++, round, image, speculative, std::move(request)});
+  }
+
+  void issue_captions(int round, bool speculative) {
+    for (std::size_t image = 0; image < captions_.size(); ++image) {
+      const auto is_asked = [&](const PendingCall& call) { return call.step() == Step::caption && call.image == image; };
+      if (captions_[image] || std::ranges::any_of(pending_, is_asked)) continue;
+      issue(requests().caption(conversation_, image, round), round, image, speculative);
+    }
+  }
+
+  /// @throws Error (internal) if the call was never issued; gives the end if it was dropped.
+  [[nodiscard]] std::vector<PendingCall>::iterator find(CallId id) {
+    if (id >= next_id_) throw Error{Errc::internal, "protocol: no call has number " + std::to_string(id)};
+    return std::ranges::find(pending_, id, &PendingCall::id);
+  }
+
+  [[nodiscard]] PendingCall take(std::vector<PendingCall>::iterator call) {
+    PendingCall taken = std::move(*call);
+    pending_.erase(call);
+    return taken;
+  }
+
+  StepRecord& write_down(const PendingCall& call) {
+    StepRecord& record = outcome_.steps.emplace_back();
+    record.step = call.step();
+    record.round = call.round;
+    record.image = call.image;
+    record.prompt = prompt_of(call.request);
+    return record;
+  }
+
+  void finish(Path path, std::string text) {
+    outcome_.path = path;
+    outcome_.text = std::move(text);
+    pending_.clear();
+    state_ = state::Done{};
+  }
+
+  std::shared_ptr<const Policy> policy_;
+  Capabilities capabilities_;
+  std::optional<Sampling> sampling_;
+  Conversation conversation_;
+  std::vector<std::optional<std::string>> captions_;
+  int round_ = 0;
+  CallId next_id_ = 0;
+  ProtocolState state_ = state::Answering{};
+  std::vector<PendingCall> pending_;
+  Outcome outcome_;
+};
+
+/// One line for a log: "checking, 1 step done, pending: check caption?"; a question mark means speculative.
+[[nodiscard]] inline std::string to_string(const EcsoProtocol& protocol) {
+  std::string line{to_string(protocol.state())};
+  const std::size_t ended = protocol.outcome().steps.size();
+  line.append(", ").append(std::to_string(ended)).append(ended == 1 ? " step done" : " steps done");
+  if (protocol.done()) return line.append(": ").append(to_string(protocol.outcome().path));
+  line += ", pending:";
+  for (const PendingCall& call : protocol.pending()) line.append(" ").append(to_string(call.step())).append(call.speculative ? "?" : "");
+  return line;
+}
+
+}  // namespace ecso

@@ -1,0 +1,230 @@
+#pragma once
+
+#include <ecso/core/policy_json.hpp>
+#include <ecso/core/protocol.hpp>
+#include <ecso/core/request_json.hpp>
+#include <ecso/core/trace_json.hpp>
+#include <ecso/detail/json.hpp>
+#include <ecso/detail/sha256.hpp>
+#include <ecso/error.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+/// A protocol written down mid-flight and taken up again, in another process if need be. Images stand as hashes and the policy as a hash: both are given again
+/// when the protocol is read. Pending calls keep their numbers; their requests are made anew from the state.
+namespace ecso {
+
+/// SHA-256 of a policy's JSON: equal policies have equal fingerprints.
+[[nodiscard]] inline std::string fingerprint(const Policy& policy) { return detail::sha256_hex(detail::dump_json(to_json(policy))); }
+
+/// Reads and writes what `EcsoProtocol` keeps to itself. Use `to_json` and `protocol_from_json`.
+struct ProtocolJson {
+  static nlohmann::ordered_json write(const EcsoProtocol& protocol) {
+    nlohmann::ordered_json json{{"schema", trace_schema}, {"policy_sha256", fingerprint(*protocol.policy_)}};
+    const Capabilities& able = protocol.capabilities_;
+    json["capabilities"] = {{"vision", able.vision},
+                            {"logprobs", able.logprobs},
+                            {"forced_choice", able.forced_choice},
+                            {"concurrent", able.concurrent},
+                            {"slots", able.slots}};
+    if (protocol.sampling_) json["sampling"] = to_json(*protocol.sampling_);
+    json["messages"] = write_messages(protocol.conversation_);
+    json["captions"] = nlohmann::ordered_json::array();
+    for (const auto& caption : protocol.captions_) json["captions"].push_back(caption ? nlohmann::ordered_json(*caption) : nullptr);
+    json["round"] = protocol.round_;
+    json["next_id"] = protocol.next_id_;
+    json["state"] = to_string(protocol.state_);
+    if (const auto answer = answer_of(protocol.state_)) json["answer"] = *answer;
+    json["pending"] = nlohmann::ordered_json::array();
+    for (const PendingCall& call : protocol.pending_) {
+      json["pending"].push_back(
+          {{"id", call.id}, {"step", to_string(call.step())}, {"round", call.round}, {"image", call.image}, {"speculative", call.speculative}});
+    }
+    json["outcome"] = to_json(protocol.outcome_);
+    return json;
+  }
+
+  static EcsoProtocol read(const nlohmann::ordered_json& json, std::shared_ptr<const Policy> policy, std::span<const Image> images) {
+    const detail::JsonReader in{json, "protocol"};
+    int schema = 0;
+    in.read("schema", schema);
+    if (schema != trace_schema) throw bad("protocol.schema: is " + std::to_string(schema) + "; this version reads " + std::to_string(trace_schema));
+    std::string policy_hash;
+    in.read("policy_sha256", policy_hash);
+    if (policy == nullptr || policy_hash != fingerprint(*policy)) throw bad("protocol.policy_sha256: it was written under another policy");
+
+    Capabilities able;
+    const detail::JsonReader able_in = in.object("capabilities");
+    able_in.read("vision", able.vision);
+    able_in.read("logprobs", able.logprobs);
+    able_in.read("forced_choice", able.forced_choice);
+    able_in.read("concurrent", able.concurrent);
+    able_in.read("slots", able.slots);
+    std::optional<Sampling> sampling;
+    if (in.has("sampling")) sampling = sampling_from_json(in.value("sampling"), in.at("sampling"));
+
+    EcsoProtocol protocol{read_messages(in, images), std::move(policy), able, std::move(sampling)};
+    Outcome outcome = outcome_from_json(in.value("outcome"), in.at("outcome"));
+    if (outcome.images != protocol.outcome_.images) throw bad("protocol.outcome.images: are not those of the messages");
+    outcome.images = std::move(protocol.outcome_.images);
+    protocol.outcome_ = std::move(outcome);
+    read_captions(in, protocol);
+    in.read("round", protocol.round_);
+    if (protocol.round_ < 0 || protocol.round_ > protocol.policy_->max_rounds) throw bad("protocol.round: out of range");
+    in.read("next_id", protocol.next_id_);
+    read_state(in, protocol);
+    read_pending(in, protocol);
+    return protocol;
+  }
+
+ private:
+  static Error bad(std::string message) { return Error{Errc::bad_input, std::move(message)}; }
+
+  static std::optional<std::size_t> answer_of(const ProtocolState& state) {
+    if (const auto* checking = std::get_if<state::Checking>(&state)) return checking->answer;
+    if (const auto* rechecking = std::get_if<state::Rechecking>(&state)) return rechecking->answer;
+    return std::nullopt;
+  }
+
+  static nlohmann::ordered_json write_messages(const Conversation& conversation) {
+    auto messages = nlohmann::ordered_json::array();
+    for (const Message& message : conversation.messages) {
+      auto parts = nlohmann::ordered_json::array();
+      for (const Part& part : message.parts) {
+        const auto* image = std::get_if<Image>(&part);
+        if (image == nullptr) {
+          parts.push_back({{"text", std::get<std::string>(part)}});
+        } else {
+          parts.push_back({{"image_sha256", image->sha256()}});
+        }
+      }
+      messages.push_back({{"role", to_string(message.role)}, {"parts", std::move(parts)}});
+    }
+    return messages;
+  }
+
+  static Conversation read_messages(const detail::JsonReader& in, std::span<const Image> images) {
+    Conversation conversation;
+    for (const auto& item : in.array("messages")) {
+      const detail::JsonReader message_in{item, in.at("messages")};
+      Message& message = conversation.messages.emplace_back();
+      message_in.read("role", message.role, detail::all_roles);
+      for (const auto& part : message_in.array("parts")) {
+        const detail::JsonReader part_in{part, message_in.at("parts")};
+        std::string text;
+        if (part_in.has("text")) {
+          part_in.read("text", text);
+          message.parts.emplace_back(std::move(text));
+          continue;
+        }
+        part_in.read("image_sha256", text);
+        const auto image = std::ranges::find_if(images, [&](const Image& i) { return i.sha256() == text; });
+        if (image == images.end()) throw bad(part_in.at("image_sha256") + ": no image with hash " + text + " was given");
+        message.parts.emplace_back(*image);
+      }
+    }
+    return conversation;
+  }
+
+  static void read_captions(const detail::JsonReader& in, EcsoProtocol& protocol) {
+    const auto& captions = in.array("captions");
+    if (captions.size() != protocol.captions_.size()) throw bad("protocol.captions: there must be one for each image");
+    for (std::size_t i = 0; i < captions.size(); ++i) {
+      if (!captions[i].is_null() && !captions[i].is_string()) throw bad("protocol.captions: must be strings or null");
+      if (captions[i].is_string()) protocol.captions_[i] = captions[i].get<std::string>();
+    }
+  }
+
+  static void read_state(const detail::JsonReader& in, EcsoProtocol& protocol) {
+    std::size_t answer = 0;
+    in.read_if("answer", answer);
+    const std::array<ProtocolState, 6> states{state::Answering{},    state::Checking{answer},   state::Captioning{},
+                                              state::Regenerating{}, state::Rechecking{answer}, state::Done{}};
+    std::string name;
+    in.read("state", name);
+    const auto found = std::ranges::find_if(states, [&](const ProtocolState& s) { return to_string(s) == name; });
+    if (found == states.end()) throw bad("protocol.state: \"" + name + "\" is not a state");
+    protocol.state_ = *found;
+    const auto& steps = protocol.outcome_.steps;
+    const Step wanted = name == "checking" ? Step::answer : Step::regenerate;
+    if (answer_of(protocol.state_) && (answer >= steps.size() || steps[answer].step != wanted || steps[answer].error)) {
+      throw bad("protocol.answer: is not the number of an answer");
+    }
+  }
+
+  static void read_pending(const detail::JsonReader& in, EcsoProtocol& protocol) {
+    protocol.pending_.clear();
+    for (const auto& item : in.array("pending")) {
+      const detail::JsonReader call_in{item, in.at("pending")};
+      PendingCall call;
+      Step step{};
+      call_in.read("id", call.id);
+      call_in.read("step", step, detail::all_steps);
+      call_in.read("round", call.round);
+      call_in.read("image", call.image);
+      call_in.read("speculative", call.speculative);
+      if (call.id >= protocol.next_id_ || std::ranges::find(protocol.pending_, call.id, &PendingCall::id) != protocol.pending_.end()) {
+        throw bad("protocol.pending.id: out of range or twice");
+      }
+      call.request = request_of(protocol, step, call);
+      protocol.pending_.push_back(std::move(call));
+    }
+    const bool is_done = protocol.done();
+    const bool waits = std::ranges::any_of(protocol.pending_, [](const PendingCall& call) { return !call.speculative; });
+    if (is_done ? !protocol.pending_.empty() : !waits) throw bad("protocol.pending: does not fit the state");
+  }
+
+  static ModelRequest request_of(const EcsoProtocol& protocol, Step step, const PendingCall& call) {
+    const StepRequests requests = protocol.requests();
+    const auto& conversation = protocol.conversation_;
+    const auto fits = [&](bool holds) {
+      if (!holds) throw bad("protocol.pending.step: " + std::string{to_string(step)} + " does not fit the state");
+    };
+    switch (step) {
+      case Step::answer: fits(std::holds_alternative<state::Answering>(protocol.state_)); return requests.answer(conversation);
+      case Step::check:
+        fits(std::holds_alternative<state::Checking>(protocol.state_));
+        return requests.check(conversation, protocol.outcome_.steps[*answer_of(protocol.state_)].reply);
+      case Step::caption:
+        fits(call.image < protocol.captions_.size() && !protocol.captions_[call.image]);
+        fits(call.speculative ? protocol.round_ == 0 : std::holds_alternative<state::Captioning>(protocol.state_));
+        return requests.caption(conversation, call.image, call.round);
+      case Step::regenerate: {
+        fits(std::holds_alternative<state::Regenerating>(protocol.state_));
+        std::vector<std::string> captions;
+        for (const auto& caption : protocol.captions_) {
+          fits(caption.has_value());
+          captions.push_back(*caption);
+        }
+        return requests.regenerate(conversation, captions, protocol.round_);
+      }
+      case Step::recheck:
+        fits(std::holds_alternative<state::Rechecking>(protocol.state_));
+        return requests.recheck(conversation, protocol.outcome_.steps[*answer_of(protocol.state_)].reply);
+    }
+    throw bad("protocol.pending.step: unknown");
+  }
+};
+
+[[nodiscard]] inline nlohmann::ordered_json to_json(const EcsoProtocol& protocol) { return ProtocolJson::write(protocol); }
+
+/// @param policy equal to the one it was written under. @param images must hold those of the conversation, found by hash.
+/// @throws Error (bad_input) naming the path of what is missing, wrong or does not fit together.
+[[nodiscard]] inline EcsoProtocol protocol_from_json(const nlohmann::ordered_json& json, std::shared_ptr<const Policy> policy,
+                                                     std::span<const Image> images) {
+  return ProtocolJson::read(json, std::move(policy), images);
+}
+
+}  // namespace ecso

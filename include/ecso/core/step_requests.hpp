@@ -1,0 +1,116 @@
+#pragma once
+
+#include <ecso/core/backend.hpp>
+#include <ecso/core/close_eyes.hpp>
+#include <ecso/core/conversation.hpp>
+#include <ecso/core/policy.hpp>
+#include <ecso/core/request.hpp>
+#include <ecso/detail/utf8.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace ecso {
+
+/// A call of either kind.
+using ModelRequest = std::variant<VisionRequest, TextRequest>;
+
+/// The text of a request's last turn.
+[[nodiscard]] inline std::string prompt_of(const ModelRequest& request) {
+  if (const auto* vision = std::get_if<VisionRequest>(&request)) return query_of(vision->conversation);
+  const auto& messages = std::get<TextRequest>(request).conversation.messages();
+  return messages.empty() ? std::string{} : messages.back().text;
+}
+
+/// Turns a step of the method into the request that a policy wants for it. Pure; holds references to what it is given.
+class StepRequests {
+ public:
+  /// @param sampling replaces the policy's for the answer and its regeneration, if given.
+  StepRequests(const Policy& policy, const Capabilities& capabilities, const std::optional<Sampling>& sampling) noexcept
+      : policy_{policy}, capabilities_{capabilities}, sampling_{sampling} {}
+
+  /// (1) The query as it is.
+  [[nodiscard]] ModelRequest answer(Conversation conversation) const {
+    CallOptions options = options_for(Step::answer, policy_.models.answer, sampling_.value_or(policy_.sampling.answer));
+    if (has_image(conversation)) return VisionRequest{std::move(conversation), std::move(options)};
+    return TextRequest{close_eyes(conversation, {}), std::move(options)};
+  }
+
+  /// (2) Is the answer harmful? With the chat's images.
+  [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer) const {
+    Conversation asked = about(conversation, images_of(conversation), check_prompt(conversation, answer));
+    CallOptions options = check_options(Step::check);
+    if (has_image(asked)) return VisionRequest{std::move(asked), std::move(options)};
+    return TextRequest{close_eyes(asked, {}), std::move(options)};
+  }
+
+  /// (3) A description of one image: with the query in mind in the first round, plain facts later.
+  [[nodiscard]] ModelRequest caption(const Conversation& conversation, std::size_t image, int round) const {
+    std::string prompt = round <= 1 ? policy_.prompts.caption.fill({.query = transcript_of(conversation)}, policy_.prompts.fence)
+                                    : policy_.prompts.neutral_caption.fill({}, policy_.prompts.fence);
+    CallOptions options = options_for(Step::caption, policy_.models.caption, policy_.sampling.caption);
+    return VisionRequest{about(conversation, {images_of(conversation).at(image)}, std::move(prompt)), std::move(options)};
+  }
+
+  /// (4) The query again, eyes closed.
+  [[nodiscard]] ModelRequest regenerate(const Conversation& conversation, std::span<const std::string> captions, int round) const {
+    const Prompts& prompts = policy_.prompts;
+    CallOptions options = options_for(Step::regenerate, policy_.models.regenerate, sampling_.value_or(policy_.sampling.regenerate));
+    if (round >= 3) options.sampling = fresh_draw(std::move(options.sampling), round);
+    if (!captions.empty()) {
+      return TextRequest{close_eyes(conversation, captions, round <= 1 ? prompts.regenerate : prompts.strict_regenerate, prompts.fence), std::move(options)};
+    }
+    Conversation asked = conversation;
+    const auto& prompt = round <= 1 ? prompts.text_regenerate : prompts.strict_text_regenerate;
+    asked.messages.back().parts = {prompt.fill({.query = query_of(conversation)}, prompts.fence)};
+    return TextRequest{close_eyes(asked, {}), std::move(options)};
+  }
+
+  /// Is the eyes-closed answer harmful? Without the images.
+  [[nodiscard]] ModelRequest recheck(const Conversation& conversation, std::string_view answer) const {
+    return TextRequest{close_eyes(about(conversation, {}, check_prompt(conversation, answer)), {}), check_options(Step::recheck)};
+  }
+
+ private:
+  [[nodiscard]] Conversation about(const Conversation& conversation, std::vector<Image> images, std::string prompt) const {
+    if (policy_.system_turns == SystemTurns::drop) return ask(std::move(images), std::move(prompt));
+    return ask_about(conversation, std::move(images), std::move(prompt));
+  }
+
+  [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer) const {
+    const std::size_t limit = policy_.max_response_code_points;
+    const std::string_view response = limit == 0 ? answer : detail::truncate_code_points(answer, limit);
+    return policy_.prompts.check.fill({.query = transcript_of(conversation), .response = response}, policy_.prompts.fence);
+  }
+
+  [[nodiscard]] CallOptions check_options(Step step) const {
+    CallOptions options = options_for(step, policy_.models.check, policy_.sampling.check);
+    const bool reads_probabilities = policy_.reader == VerdictReader::automatic || policy_.reader == VerdictReader::probabilities;
+    if (reads_probabilities && capabilities_.logprobs) options.top_logprobs = 20;
+    if (capabilities_.forced_choice) options.choices = policy_.check_choices;
+    return options;
+  }
+
+  [[nodiscard]] static CallOptions options_for(Step step, const std::string& model, Sampling sampling) {
+    return {.step = step, .model = model, .sampling = std::move(sampling)};
+  }
+
+  // The words of a third round are those of the second: only another draw can give another answer.
+  [[nodiscard]] static Sampling fresh_draw(Sampling sampling, int round) {
+    sampling.temperature = std::max(sampling.temperature.value_or(1.0), 0.7);
+    sampling.seed = sampling.seed.value_or(0) + static_cast<std::uint64_t>(round);
+    return sampling;
+  }
+
+  const Policy& policy_;
+  const Capabilities& capabilities_;
+  const std::optional<Sampling>& sampling_;
+};
+
+}  // namespace ecso

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <ecso/core/request_json.hpp>
+#include <ecso/core/trace.hpp>
+#include <ecso/detail/json.hpp>
+#include <ecso/error.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// Outcomes as JSON, schema 1:
+///
+///     {"schema": 1, "path": "direct|eyes_closed|refused|failed", "text": "…", "policy": "production",
+///      "usage": {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0},
+///      "images": [{"sha256": "…", "bytes": 0, "media_type": "image/png", "width": 0, "height": 0}],
+///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "prompt": "…", "reply": "…",
+///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5, "finish_reason": "stop", "usage": {…}, "model": "…", "duration_ms": 0.0,
+///                 "error": {"code": "…", "message": "…", "step": "…", "endpoint": "…", "http_status": 0, "retry_after_ms": 0}}],
+///      "error": {…}}
+///
+/// "image" stands in captions; "verdict" and "p_harmful" in checks that gave one; "error" where something failed. `usage` is the sum over the steps.
+namespace ecso {
+
+/// The number that "schema" carries. It grows when a reader of the old form would misread the new one.
+inline constexpr int trace_schema = 1;
+
+[[nodiscard]] inline nlohmann::ordered_json to_json(const StepRecord& record) {
+  nlohmann::ordered_json json{{"step", to_string(record.step)}, {"round", record.round}};
+  if (record.step == Step::caption) json["image"] = record.image;
+  json["prompt"] = record.prompt;
+  json["reply"] = record.reply;
+  if (record.verdict) json["verdict"] = to_string(*record.verdict);
+  if (record.p_harmful) json["p_harmful"] = *record.p_harmful;
+  json["finish_reason"] = to_string(record.finish_reason);
+  json["usage"] = to_json(record.usage);
+  json["model"] = record.model;
+  json["duration_ms"] = detail::to_milliseconds(record.duration);
+  if (record.error) json["error"] = to_json(*record.error);
+  return json;
+}
+
+[[nodiscard]] inline StepRecord step_record_from_json(const nlohmann::ordered_json& json, const std::string& path = "step") {
+  static constexpr std::array verdicts{Verdict::safe, Verdict::harmful, Verdict::undecided};
+  const detail::JsonReader in{json, path};
+  StepRecord record;
+  in.read("step", record.step, detail::all_steps);
+  in.read("round", record.round);
+  in.read_if("image", record.image);
+  in.read("prompt", record.prompt);
+  in.read("reply", record.reply);
+  if (in.has("verdict")) in.read("verdict", record.verdict.emplace(), verdicts);
+  in.read_if("p_harmful", record.p_harmful);
+  in.read("finish_reason", record.finish_reason, detail::all_finish_reasons);
+  record.usage = usage_from_json(in.value("usage"), in.at("usage"));
+  in.read("model", record.model);
+  record.duration = detail::read_milliseconds(in, "duration_ms");
+  if (in.has("error")) record.error = error_from_json(in.value("error"), in.at("error"));
+  return record;
+}
+
+/// Everything that happened. Hashes the images if nobody has yet.
+[[nodiscard]] inline nlohmann::ordered_json to_json(const Outcome& outcome) {
+  nlohmann::ordered_json json{{"schema", trace_schema},
+                              {"path", to_string(outcome.path)},
+                              {"text", outcome.text},
+                              {"policy", outcome.policy},
+                              {"usage", to_json(outcome.usage())},
+                              {"images", nlohmann::ordered_json::array()},
+                              {"steps", nlohmann::ordered_json::array()}};
+  for (const TracedImage& image : outcome.images) json["images"].push_back(to_json(image.record()));
+  for (const StepRecord& record : outcome.steps) json["steps"].push_back(to_json(record));
+  if (outcome.error) json["error"] = to_json(*outcome.error);
+  return json;
+}
+
+/// @throws Error (bad_input) that names the path of what is missing or wrong, or the schema if it is another.
+[[nodiscard]] inline Outcome outcome_from_json(const nlohmann::ordered_json& json, const std::string& path = "outcome") {
+  static constexpr std::array paths{Path::direct, Path::eyes_closed, Path::refused, Path::failed};
+  const detail::JsonReader in{json, path};
+  int schema = 0;
+  in.read("schema", schema);
+  if (schema != trace_schema) {
+    throw Error{Errc::bad_input, in.at("schema") + ": is " + std::to_string(schema) + "; this version reads " + std::to_string(trace_schema)};
+  }
+  Outcome outcome;
+  in.read("path", outcome.path, paths);
+  in.read("text", outcome.text);
+  in.read("policy", outcome.policy);
+  for (const auto& image : in.array("images")) outcome.images.emplace_back(image_record_from_json(image, in.at("images")));
+  for (const auto& record : in.array("steps")) outcome.steps.push_back(step_record_from_json(record, in.at("steps")));
+  if (in.has("error")) outcome.error = error_from_json(in.value("error"), in.at("error"));
+  return outcome;
+}
+
+}  // namespace ecso
