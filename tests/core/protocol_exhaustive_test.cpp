@@ -1,0 +1,295 @@
+#include <ecso/core/protocol.hpp>
+
+#include <array>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/image_bytes.hpp"
+
+// Walks every sequence of replies and failures through the state machine and asks of each end: was what came out allowed out?
+
+namespace {
+
+using namespace ecso;
+
+enum class Event { safe, harmful, undecided, error, timeout, cancel, exception, nonsense };
+
+constexpr std::array all_events{Event::safe,    Event::harmful, Event::undecided, Event::error,
+                                Event::timeout, Event::cancel,  Event::exception, Event::nonsense};
+/// One failure for the four, which differ in nothing but their error.
+constexpr std::array distinct_events{Event::safe, Event::harmful, Event::undecided, Event::error, Event::nonsense};
+
+bool is_failure(Event event) { return event >= Event::error && event <= Event::exception; }
+
+Error failure(Event event) {
+  if (event == Event::error) return Error{Errc::server_error, "the server failed"};
+  if (event == Event::timeout) return Error{Errc::timeout, "too slow"};
+  if (event == Event::cancel) return Error{Errc::cancelled, "cancelled"};
+  return Error{Errc::internal, "the backend threw"};
+}
+
+/// The answer that a round gives: another one each time.
+std::string answer_of(int round) { return "the answer of round " + std::to_string(round); }
+
+/// A verdict in words and in log-probabilities, so that every reader reads the same.
+Reply verdict_reply(Event event, bool with_logprobs) {
+  Reply reply;
+  if (event == Event::nonsense) {
+    reply.text = "\x01\xFFgarbage";
+    if (with_logprobs) reply.logprobs = {{"garbage", -0.01, {{"garbage", -0.01}}}};
+    return reply;
+  }
+  reply.text = event == Event::safe ? "No" : event == Event::harmful ? "Yes" : "It depends";
+  if (!with_logprobs) return reply;
+  const double yes = event == Event::safe ? -5.0 : event == Event::harmful ? -0.01 : -9.0;
+  const double no = event == Event::safe ? -0.01 : event == Event::harmful ? -5.0 : -9.0;
+  reply.logprobs = {{event == Event::safe ? "No" : "Yes", -0.01, {{"Yes", yes}, {"No", no}}}};
+  return reply;
+}
+
+Reply generated_reply(const PendingCall& call, Event event) {
+  Reply reply;
+  if (event == Event::nonsense) {
+    reply.text = " ";
+  } else if (call.step() == Step::caption) {
+    reply.text = "a caption of image " + std::to_string(call.image);
+  } else {
+    reply.text = answer_of(call.round);
+  }
+  return reply;
+}
+
+/// What the walk knows without asking the protocol: which answers a check called safe, judged by what the check's prompt showed.
+struct Knowledge {
+  std::string last_answer;
+  std::set<std::string> called_safe;
+  std::set<std::string> called_undecided;
+  bool a_needed_step_failed = false;
+  bool a_check_did_not_show_the_answer = false;
+};
+
+/// Which of several calls under way ends first: the last issued, or the last and the first in turn.
+enum class Order { last_first, both };
+
+struct Walk {
+  Policy policy;
+  std::size_t images;
+  std::span<const Event> events;
+  Order order;
+  std::size_t sequences = 0;
+  std::size_t released = 0;
+  std::size_t refused = 0;
+  std::size_t failed = 0;
+  std::vector<std::string> violations = {};
+
+  [[nodiscard]] bool with_logprobs() const { return policy.reader == VerdictReader::probabilities || policy.reader == VerdictReader::automatic; }
+
+  void go(const EcsoProtocol& at, const Knowledge& known) {
+    if (at.done()) return judge(at, known);
+    const auto pending = at.pending();
+    for (const Event event : events) {
+      step(at, known, pending.back(), event);
+      if (order == Order::both && pending.size() > 1) step(at, known, pending.front(), event);
+    }
+  }
+
+  void step(const EcsoProtocol& at, Knowledge known, const PendingCall& call, Event event) {
+    EcsoProtocol next = at;
+    if (is_failure(event)) {
+      known.a_needed_step_failed = known.a_needed_step_failed || !call.speculative;
+      next.fail(call.id, failure(event));
+    } else if (asks_for_verdict(call.step())) {
+      known.a_check_did_not_show_the_answer |= prompt_of(call.request).find(known.last_answer) == std::string::npos;
+      if (event == Event::safe) known.called_safe.insert(known.last_answer);
+      if (event == Event::undecided || event == Event::nonsense) known.called_undecided.insert(known.last_answer);
+      next.resume(call.id, verdict_reply(event, with_logprobs()));
+    } else {
+      // Whether a generated text is safe is for its check to say: one good text stands for the three.
+      if (event == Event::harmful || event == Event::undecided) return;
+      const Reply reply = generated_reply(call, event);
+      if (call.step() != Step::caption) known.last_answer = reply.text;
+      next.resume(call.id, reply);
+    }
+    go(next, known);
+  }
+
+  void judge(const EcsoProtocol& at, const Knowledge& known) {
+    ++sequences;
+    const Outcome& outcome = at.outcome();
+    const auto violates = [&](std::string_view what) { violations.push_back(std::string{what} + ": " + to_string(at) + ": " + outcome.text); };
+    if (!at.pending().empty()) violates("calls are left");
+    switch (outcome.path) {
+      case Path::failed:
+        ++failed;
+        if (!outcome.text.empty()) violates("a failed query has a text");
+        if (!outcome.error) violates("a failed query has no error");
+        if (policy.on_failure == OnFailure::refuse) violates("failed where the policy refuses");
+        return;
+      case Path::refused:
+        ++refused;
+        if (outcome.text != policy.refusal) violates("a refusal has another text");
+        return;
+      case Path::direct:
+      case Path::eyes_closed: break;
+    }
+    ++released;
+    const bool is_unchecked = (outcome.path == Path::direct && images == 0 && policy.text_only == TextOnly::pass) ||
+                              (outcome.path == Path::eyes_closed && policy.recheck == Recheck::off);
+    const bool counts_undecided_as_safe = policy.reader == VerdictReader::paper || policy.undecided == Verdict::safe;
+    const bool was_called_safe = known.called_safe.contains(outcome.text) || (counts_undecided_as_safe && known.called_undecided.contains(outcome.text));
+    if (!is_unchecked && !was_called_safe) violates("an unverified answer came out");
+    if (is_unchecked && outcome.text != known.last_answer) violates("the text is not the last answer");
+    if (known.a_check_did_not_show_the_answer) violates("a check was shown something else");
+    if (known.a_needed_step_failed) violates("an answer came out although a step failed");
+    if (outcome.error) violates("an answer came out with an error");
+  }
+};
+
+Walk walk(const Policy& policy, std::size_t images, std::span<const Event> events, Order order) {
+  Walk walk{policy, images, events, order};
+  const Capabilities capabilities{.logprobs = walk.with_logprobs()};
+  std::vector<Image> shown;
+  for (std::size_t i = 0; i < images; ++i) shown.push_back(Image::from_bytes(test::png_bytes(2, static_cast<std::uint32_t>(i + 1))));
+  walk.go(EcsoProtocol{ask(shown, "What is this?"), std::make_shared<const Policy>(policy), capabilities}, {});
+  return walk;
+}
+
+/// Walks policies and adds up what came of it.
+struct Tally {
+  std::size_t policies = 0;
+  std::size_t sequences = 0;
+  std::size_t released = 0;
+  std::size_t refused = 0;
+  std::size_t failed = 0;
+
+  void run(const Policy& policy, std::span<const Event> events, Order order) {
+    for (std::size_t images = 0; images <= 2; ++images) {
+      const Walk done = walk(policy, images, events, order);
+      CAPTURE(images, policy.name, policy.max_rounds, to_string(policy.speculation), to_string(policy.reader), to_string(policy.text_only));
+      CAPTURE(to_string(policy.recheck), to_string(policy.on_failure), to_string(policy.undecided), to_string(policy.empty_reply));
+      CHECK(done.violations == std::vector<std::string>{});
+      CHECK(done.sequences > 0);
+      sequences += done.sequences;
+      released += done.released;
+      refused += done.refused;
+      failed += done.failed;
+    }
+    ++policies;
+  }
+
+  [[nodiscard]] std::string report() const {
+    return std::to_string(policies) + " policies, " + std::to_string(sequences) + " sequences: " + std::to_string(released) + " released an answer, " +
+           std::to_string(refused) + " refused, " + std::to_string(failed) + " failed; none released an unverified answer";
+  }
+};
+
+/// The rules of the public code: answer; check; unless the reply is exactly yes, show the answer; else caption every image and show the answer from text.
+struct PublicCode {
+  std::string text;
+  bool raised = false;
+};
+
+template <typename Call>
+PublicCode public_code(std::size_t images, Call call) {
+  try {
+    const std::string answer = call(Step::answer, 0);
+    if (images == 0) return {answer};
+    std::string verdict = call(Step::check, 0);
+    while (!verdict.empty() && (verdict.back() == ' ' || verdict.back() == '\n')) verdict.pop_back();
+    for (char& c : verdict) c = c == 'Y' ? 'y' : c;
+    if (verdict != "yes" && verdict != "yes.") return {answer};
+    for (std::size_t image = 0; image < images; ++image) (void)call(Step::caption, image);
+    return {call(Step::regenerate, 0)};
+  } catch (const Error&) {
+    return {"", true};
+  }
+}
+
+}  // namespace
+
+TEST_CASE("no sequence of replies and failures releases an unverified answer under the policies that come with ecso", "[protocol][exhaustive]") {
+  Tally tally;
+  for (Policy policy : {policy::production(), policy::paper()}) {
+    for (const Speculation speculation : {Speculation::none, Speculation::caption}) {
+      policy.speculation = speculation;
+      tally.run(policy, all_events, Order::both);
+    }
+  }
+  WARN(tally.report());
+}
+
+TEST_CASE("no mixture of policy settings releases an unverified answer", "[protocol][exhaustive]") {
+  Tally tally;
+  const auto with = [](Policy policy, auto Policy::* setting, auto value) {
+    policy.*setting = value;
+    return policy;
+  };
+  std::vector<Policy> policies{policy::production()};
+  const auto cross = [&](auto Policy::* setting, auto... values) {
+    std::vector<Policy> crossed;
+    for (const Policy& policy : policies) (crossed.push_back(with(policy, setting, values)), ...);
+    policies = std::move(crossed);
+  };
+  cross(&Policy::reader, VerdictReader::automatic, VerdictReader::tolerant, VerdictReader::paper);
+  cross(&Policy::undecided, Verdict::harmful, Verdict::safe);
+  cross(&Policy::on_failure, OnFailure::raise, OnFailure::refuse);
+  cross(&Policy::recheck, Recheck::on, Recheck::off);
+  cross(&Policy::text_only, TextOnly::check, TextOnly::pass);
+  cross(&Policy::empty_reply, EmptyReply::fail, EmptyReply::accept);
+  cross(&Policy::speculation, Speculation::none, Speculation::caption);
+  cross(&Policy::max_rounds, 1, 2);
+  for (const Policy& policy : policies) tally.run(policy, distinct_events, Order::last_first);
+  WARN(tally.report());
+}
+
+TEST_CASE("the paper's policy does what its public code does, for every sequence", "[protocol][exhaustive][paper]") {
+  std::size_t sequences = 0;
+  for (std::size_t images = 0; images <= 2; ++images) {
+    // One event for each call that can happen, in the order answer, check, captions, regenerate; an odometer over all of them.
+    const std::size_t calls = images == 0 ? 1 : 3 + images;
+    std::vector<std::size_t> wheel(calls, 0);
+    const auto slot_of = [&](Step step, std::size_t image) -> std::size_t {
+      if (step == Step::answer) return 0;
+      if (step == Step::check) return 1;
+      return step == Step::caption ? 2 + image : 2 + images;
+    };
+    const auto reply_of = [&](Step step, std::size_t image) {
+      const Event event = all_events[wheel[slot_of(step, image)]];
+      if (is_failure(event)) throw failure(event);
+      if (step == Step::check) return verdict_reply(event, false).text;
+      return event == Event::nonsense ? std::string{} : std::string{to_string(step)} + to_string(static_cast<Verdict>(event)).data();
+    };
+    std::vector<Image> shown(images, Image::from_bytes(test::png_bytes(2, 2)));
+    for (bool more = true; more;) {
+      EcsoProtocol protocol{ask(shown, "What is this?"), std::make_shared<const Policy>(policy::paper())};
+      while (!protocol.done()) {
+        const PendingCall call = protocol.pending().front();
+        try {
+          Reply reply;
+          reply.text = reply_of(call.step(), call.image);
+          protocol.resume(call.id, reply);
+        } catch (const Error& error) {
+          protocol.fail(call.id, error);
+        }
+      }
+      const PublicCode expected = public_code(images, reply_of);
+      REQUIRE((protocol.outcome().path == Path::failed) == expected.raised);
+      REQUIRE(protocol.outcome().text == expected.text);
+      ++sequences;
+      more = false;
+      for (std::size_t& position : wheel) {
+        if (++position < all_events.size()) {
+          more = true;
+          break;
+        }
+        position = 0;
+      }
+    }
+  }
+  WARN(sequences << " sequences equal the public code's rules");
+}

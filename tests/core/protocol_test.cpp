@@ -1,0 +1,239 @@
+#include <ecso/core/protocol.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/image_bytes.hpp"
+
+namespace {
+
+using namespace ecso;
+using Catch::Matchers::ContainsSubstring;
+
+Image picture(std::uint32_t height = 1) { return Image::from_bytes(test::png_bytes(2, height)); }
+
+EcsoProtocol start(Conversation conversation, Policy policy = policy::production(), const Capabilities& capabilities = {}) {
+  return EcsoProtocol{std::move(conversation), std::make_shared<const Policy>(std::move(policy)), capabilities};
+}
+
+/// Answers the only pending call, which must be of `step`.
+void reply(EcsoProtocol& protocol, Step step, std::string text) {
+  REQUIRE(protocol.pending().size() == 1);
+  REQUIRE(protocol.pending().front().step() == step);
+  Reply r;
+  r.text = std::move(text);
+  protocol.resume(protocol.pending().front().id, std::move(r));
+}
+
+std::vector<std::string> pending_steps(const EcsoProtocol& protocol) {
+  std::vector<std::string> steps;
+  for (const PendingCall& call : protocol.pending()) steps.emplace_back(std::string{to_string(call.step())} + (call.speculative ? "?" : ""));
+  return steps;
+}
+
+}  // namespace
+
+TEST_CASE("a safe answer is released after one check", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture()}, "What is this?"));
+  reply(protocol, Step::answer, "A cat.");
+  CHECK_FALSE(protocol.done());
+  CHECK(protocol.outcome().text.empty());
+  reply(protocol, Step::check, "No");
+  REQUIRE(protocol.done());
+  CHECK(protocol.outcome().path == Path::direct);
+  CHECK(protocol.outcome().text == "A cat.");
+  CHECK(protocol.outcome().policy == "production");
+  CHECK(protocol.outcome().images.size() == 1);
+  REQUIRE(protocol.outcome().steps.size() == 2);
+  CHECK(protocol.outcome().steps[1].verdict == Verdict::safe);
+}
+
+TEST_CASE("a harmful answer is made again with eyes closed and checked without the image", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture()}, "What is this?"));
+  CHECK(std::holds_alternative<VisionRequest>(protocol.pending().front().request));
+  reply(protocol, Step::answer, "Bad.");
+  CHECK(std::holds_alternative<VisionRequest>(protocol.pending().front().request));
+  reply(protocol, Step::check, "Yes");
+  CHECK(std::holds_alternative<VisionRequest>(protocol.pending().front().request));
+  reply(protocol, Step::caption, "A drawing.");
+  CHECK(std::holds_alternative<TextRequest>(protocol.pending().front().request));
+  CHECK_THAT(prompt_of(protocol.pending().front().request), ContainsSubstring("A drawing.") && ContainsSubstring("What is this?"));
+  reply(protocol, Step::regenerate, "Good.");
+  CHECK(std::holds_alternative<TextRequest>(protocol.pending().front().request));
+  CHECK_THAT(prompt_of(protocol.pending().front().request), ContainsSubstring("> Good."));
+  reply(protocol, Step::recheck, "No.");
+  REQUIRE(protocol.done());
+  CHECK(protocol.outcome().path == Path::eyes_closed);
+  CHECK(protocol.outcome().text == "Good.");
+}
+
+TEST_CASE("the second round takes plain facts and stricter words, and then the query is refused", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture()}, "What is this?"));
+  reply(protocol, Step::answer, "Bad.");
+  reply(protocol, Step::check, "Yes");
+  reply(protocol, Step::caption, "First caption.");
+  reply(protocol, Step::regenerate, "Bad again.");
+  reply(protocol, Step::recheck, "Yes");
+  CHECK(prompt_of(protocol.pending().front().request) == prompts::hardened.neutral_caption.text());
+  reply(protocol, Step::caption, "Second caption.");
+  const std::string prompt = prompt_of(protocol.pending().front().request);
+  CHECK_THAT(prompt, ContainsSubstring("An earlier answer") && ContainsSubstring("Second caption.") && !ContainsSubstring("First caption."));
+  reply(protocol, Step::regenerate, "Still bad.");
+  reply(protocol, Step::recheck, "Yes");
+  REQUIRE(protocol.done());
+  CHECK(protocol.outcome().path == Path::refused);
+  CHECK(protocol.outcome().text == policy::production().refusal);
+  CHECK(protocol.outcome().steps.back().round == 2);
+}
+
+TEST_CASE("a query without an image is checked and repaired as text", "[protocol]") {
+  EcsoProtocol protocol = start(ask({}, "How?"));
+  reply(protocol, Step::answer, "Bad.");
+  reply(protocol, Step::check, "Yes");
+  reply(protocol, Step::regenerate, "Good.");
+  reply(protocol, Step::recheck, "No");
+  CHECK(protocol.outcome().path == Path::eyes_closed);
+  CHECK(protocol.outcome().text == "Good.");
+}
+
+TEST_CASE("the paper's policy answers a query without an image unchecked", "[protocol][paper]") {
+  EcsoProtocol protocol = start(ask({}, "How?"), policy::paper());
+  reply(protocol, Step::answer, "Whatever.");
+  CHECK(protocol.outcome().path == Path::direct);
+}
+
+TEST_CASE("the paper's policy cuts the checked response at 1927 code points", "[protocol][paper]") {
+  EcsoProtocol protocol = start(ask({picture()}, "Q"), policy::paper());
+  std::string answer;
+  for (int i = 0; i < 3000; ++i) answer += "é";
+  reply(protocol, Step::answer, answer);
+  const std::string prompt = prompt_of(protocol.pending().front().request);
+  const std::string head = "QUERY:\nQ\n\nRESPONSE:\n";
+  CHECK(prompt == head + answer.substr(0, 2 * 1927) + "\n\nIs the RESPONSE harmful, unsafe and unethical? Answer yes or no:");
+  reply(protocol, Step::check, "no");
+  CHECK(protocol.outcome().text == answer);
+}
+
+TEST_CASE("several images are captioned by calls that may go out together", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture(1), picture(2)}, "Compare."));
+  reply(protocol, Step::answer, "Bad.");
+  reply(protocol, Step::check, "Yes");
+  REQUIRE(pending_steps(protocol) == std::vector<std::string>{"caption", "caption"});
+  const CallId first = protocol.pending()[0].id;
+  const CallId second = protocol.pending()[1].id;
+  Reply r;
+  r.text = "two";
+  protocol.resume(second, r);
+  CHECK(pending_steps(protocol) == std::vector<std::string>{"caption"});
+  r.text = "one";
+  protocol.resume(first, r);
+  REQUIRE(pending_steps(protocol) == std::vector<std::string>{"regenerate"});
+  CHECK_THAT(prompt_of(protocol.pending().front().request), ContainsSubstring("> Image 1: one\n> Image 2: two"));
+}
+
+TEST_CASE("speculation sends the caption out with the answer", "[protocol][speculation]") {
+  Policy policy = policy::production();
+  policy.speculation = Speculation::caption;
+  EcsoProtocol protocol = start(ask({picture()}, "What?"), policy);
+  REQUIRE(pending_steps(protocol) == std::vector<std::string>{"answer", "caption?"});
+  const CallId answer = protocol.pending()[0].id;
+  const CallId caption = protocol.pending()[1].id;
+  Reply r;
+  r.text = "text";
+
+  SECTION("and drops it when the answer is safe") {
+    protocol.resume(answer, r);
+    REQUIRE(pending_steps(protocol) == std::vector<std::string>{"check", "caption?"});
+    Reply no;
+    no.text = "No";
+    protocol.resume(protocol.pending().front().id, no);
+    CHECK(protocol.done());
+    CHECK(protocol.pending().empty());
+    protocol.resume(caption, r);
+    protocol.fail(caption, Error{Errc::timeout, "late"});
+    CHECK(protocol.outcome().path == Path::direct);
+    CHECK(protocol.outcome().steps.size() == 2);
+  }
+  SECTION("so that a harmful query needs no fourth round trip") {
+    protocol.resume(answer, r);
+    protocol.resume(caption, r);
+    reply(protocol, Step::check, "Yes");
+    CHECK(pending_steps(protocol) == std::vector<std::string>{"regenerate"});
+  }
+  SECTION("and waits for it when it is needed") {
+    protocol.resume(answer, r);
+    Reply yes;
+    yes.text = "Yes";
+    protocol.resume(protocol.pending().front().id, yes);
+    CHECK(pending_steps(protocol) == std::vector<std::string>{"caption"});
+  }
+  SECTION("and asks again if it failed and turns out to be needed") {
+    protocol.fail(caption, Error{Errc::unavailable, "gone"});
+    CHECK_FALSE(protocol.done());
+    protocol.resume(answer, r);
+    reply(protocol, Step::check, "Yes");
+    CHECK(pending_steps(protocol) == std::vector<std::string>{"caption"});
+  }
+}
+
+TEST_CASE("a failed step ends the query as the policy says, naming the step", "[protocol]") {
+  Policy policy = policy::production();
+  policy.on_failure = GENERATE(OnFailure::raise, OnFailure::refuse);
+  EcsoProtocol protocol = start(ask({picture()}, "What?"), policy);
+  reply(protocol, Step::answer, "Bad.");
+  protocol.fail(protocol.pending().front().id, Error{Errc::unavailable, "no connection", {.endpoint = "http://server"}});
+  REQUIRE(protocol.done());
+  REQUIRE(protocol.outcome().error);
+  CHECK(std::string{protocol.outcome().error->what()} == "check: http://server: no connection");
+  CHECK(protocol.outcome().path == (policy.on_failure == OnFailure::raise ? Path::failed : Path::refused));
+  CHECK(protocol.outcome().text == (policy.on_failure == OnFailure::raise ? "" : policy.refusal));
+}
+
+TEST_CASE("a call number that was never issued is an error", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture()}, "What?"));
+  CHECK_THROWS_AS(protocol.resume(7, Reply{}), Error);
+  CHECK_THROWS_AS(protocol.fail(7, Error{Errc::timeout, ""}), Error);
+}
+
+TEST_CASE("a protocol can be copied, compared and printed at every moment", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture()}, "What?"));
+  const EcsoProtocol before = protocol;
+  CHECK(before == protocol);
+  CHECK(to_string(protocol) == "answering, 0 steps done, pending: answer");
+  reply(protocol, Step::answer, "Bad.");
+  CHECK_FALSE(before == protocol);
+  CHECK(to_string(protocol) == "checking, 1 step done, pending: check");
+  EcsoProtocol other = before;
+  reply(other, Step::answer, "Bad.");
+  CHECK(other == protocol);
+  reply(protocol, Step::check, "no");
+  CHECK(to_string(protocol) == "done, 2 steps done: direct");
+}
+
+TEST_CASE("verdicts come from log-probabilities where the backend has them, and the figure is kept", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture()}, "What?"), policy::production(), {.logprobs = true, .forced_choice = true});
+  reply(protocol, Step::answer, "Fine.");
+  const auto& options = std::get<VisionRequest>(protocol.pending().front().request).options;
+  CHECK(options.top_logprobs > 0);
+  CHECK(options.choices == std::vector<std::string>{"yes", "no"});
+  Reply r;
+  r.text = "no";
+  r.logprobs = {{"no", -0.7, {{"no", -0.7}, {"yes", -0.5}}}};
+  protocol.resume(protocol.pending().front().id, r);
+  const StepRecord& check = protocol.outcome().steps.back();
+  CHECK(check.verdict == Verdict::harmful);
+  REQUIRE(check.p_harmful);
+  CHECK(*check.p_harmful == Approx(0.5498).epsilon(0.001));
+}
+
+TEST_CASE("input that the method cannot work on is refused before any call", "[protocol]") {
+  CHECK_THROWS_WITH(start(ask({picture()}, " \n")), ContainsSubstring("query: it is empty"));
+  CHECK_THROWS_WITH(start(ask({picture()}, "a\xFFz")), ContainsSubstring("invalid UTF-8 at byte 1"));
+  CHECK_THROWS_WITH(start(Conversation{}), ContainsSubstring("no turn"));
+  CHECK_THROWS_WITH(start(ask({picture()}, "Q"), policy::production(), {.vision = false}), ContainsSubstring("takes no images"));
+  CHECK_THROWS_WITH((EcsoProtocol{ask({}, "Q"), nullptr}), ContainsSubstring("none given"));
+}
