@@ -103,7 +103,7 @@ TEST_CASE("a policy that cannot be followed is refused when the pipeline is made
   OneCheckFails backend;
   Policy policy;
   policy.max_rounds = 0;
-  CHECK_THROWS_WITH((EcsoPipeline{backend, policy}), "policy: max_rounds is 0; 1 to 16 are allowed");
+  CHECK_THROWS_WITH((EcsoPipeline{backend, policy}), "policy: max_rounds ranges from 1 to 16");
 }
 
 TEST_CASE("one pipeline serves many threads", "[pipeline][threads]") {

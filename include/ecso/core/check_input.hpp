@@ -18,11 +18,11 @@ namespace ecso {
 /// Makes sure that a policy can be followed.
 /// @throws Error (bad_input) that names the setting.
 inline void check_policy(const Policy& policy) {
-  const auto require = [](bool holds, std::string message) {
-    if (!holds) throw Error{Errc::bad_input, "policy: " + std::move(message)};
+  const auto require = [](bool holds, std::string_view message) {
+    if (!holds) throw Error{Errc::bad_input, "policy: " + std::string{message}};
   };
   const auto in_unit = [](double x) { return x >= 0.0 && x <= 1.0; };
-  require(policy.max_rounds >= 1 && policy.max_rounds <= 16, "max_rounds is " + std::to_string(policy.max_rounds) + "; 1 to 16 are allowed");
+  require(policy.max_rounds >= 1 && policy.max_rounds <= 16, "max_rounds ranges from 1 to 16");
   require(!detail::is_blank(policy.refusal), "the refusal text is empty");
   require(policy.undecided != Verdict::undecided, "undecided must count as harmful or as safe");
   require(policy.deadline.count() >= 0, "the deadline is negative");

@@ -4,6 +4,7 @@
 #include <ecso/core/prompts.hpp>
 #include <ecso/error.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -25,12 +26,13 @@ struct TextMessage {
 /// A chat that has no place for an image. Only `close_eyes` makes one.
 class TextConversation {
  public:
-  [[nodiscard]] const std::vector<TextMessage>& messages() const noexcept { return messages_; }
+  [[nodiscard]] const std::vector<TextMessage>& messages() const& noexcept { return messages_; }
+  [[nodiscard]] std::vector<TextMessage> messages() && noexcept { return std::move(messages_); }
 
   bool operator==(const TextConversation&) const = default;
 
  private:
-  friend TextConversation close_eyes(const Conversation&, std::span<const std::string>, const RegeneratePrompt&, Fence);
+  friend TextConversation close_eyes(const Conversation&, std::span<const std::string_view>, const RegeneratePrompt&, Fence);
 
   TextConversation() = default;
 
@@ -38,8 +40,8 @@ class TextConversation {
 };
 
 /// Captions as one text: a single one as it is, several as "Image 1: …" lines.
-[[nodiscard]] inline std::string join_captions(std::span<const std::string> captions) {
-  if (captions.size() == 1) return captions.front();
+[[nodiscard]] inline std::string join_captions(std::span<const std::string_view> captions) {
+  if (captions.size() == 1) return std::string{captions.front()};
   std::string joined;
   for (std::size_t i = 0; i < captions.size(); ++i) {
     if (i != 0) joined += '\n';
@@ -52,7 +54,7 @@ class TextConversation {
 /// an earlier turn becomes the words "[image k]". Without images, the chat as text.
 /// @param captions one for each image of the chat, in order.
 /// @throws Error (bad_input) if captions and images differ in number.
-[[nodiscard]] inline TextConversation close_eyes(const Conversation& conversation, std::span<const std::string> captions,
+[[nodiscard]] inline TextConversation close_eyes(const Conversation& conversation, std::span<const std::string_view> captions,
                                                  const RegeneratePrompt& prompt = RegeneratePrompt{prompts::hardened.regenerate},
                                                  Fence fence = prompts::hardened.fence) {
   TextConversation closed;
@@ -77,10 +79,17 @@ class TextConversation {
   }
   if (images != 0) {
     std::string& last = closed.messages_.back().text;
-    const std::string hints = join_captions(captions);
-    last = prompt.fill({.query = last, .caption = hints}, fence);
+    const std::string joined = captions.size() == 1 ? std::string{} : join_captions(captions);
+    last = prompt.fill({.query = last, .caption = captions.size() == 1 ? captions.front() : joined}, fence);
   }
   return closed;
+}
+
+/// The same for captions that are owned.
+[[nodiscard]] inline TextConversation close_eyes(const Conversation& conversation, const std::same_as<std::vector<std::string>> auto& captions,
+                                                 const RegeneratePrompt& prompt = RegeneratePrompt{prompts::hardened.regenerate},
+                                                 Fence fence = prompts::hardened.fence) {
+  return close_eyes(conversation, std::vector<std::string_view>{captions.begin(), captions.end()}, prompt, fence);
 }
 
 }  // namespace ecso

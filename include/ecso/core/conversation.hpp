@@ -36,16 +36,27 @@ struct Message {
 
   /// The turn's texts, joined by a line break.
   [[nodiscard]] std::string text() const {
-    std::string joined;
-    bool first = true;
+    std::string storage;
+    return std::string{text(storage)};
+  }
+
+  /// The same without a copy where the turn has one text; `storage` is written only where it has several.
+  [[nodiscard]] std::string_view text(std::string& storage) const {
+    const std::string* only = nullptr;
+    bool several = false;
     for (const Part& part : parts) {
       const auto* piece = std::get_if<std::string>(&part);
       if (piece == nullptr) continue;
-      if (!first) joined += '\n';
-      joined += *piece;
-      first = false;
+      if (only == nullptr) {
+        only = piece;
+        continue;
+      }
+      if (!several) storage = *only;
+      several = true;
+      storage.append("\n").append(*piece);
     }
-    return joined;
+    if (several) return storage;
+    return only == nullptr ? std::string_view{} : *only;
   }
 
   bool operator==(const Message&) const = default;
@@ -58,14 +69,19 @@ struct Conversation {
   bool operator==(const Conversation&) const = default;
 };
 
-/// A chat of one user turn: the images, then the query.
-[[nodiscard]] inline Conversation ask(std::vector<Image> images, std::string query) {
+/// A user turn: the images, then the query.
+[[nodiscard]] inline Message user_turn(const std::vector<Image>& images, std::string query) {
   Message turn;
   turn.parts.reserve(images.size() + 1);
-  for (Image& image : images) turn.parts.emplace_back(std::move(image));
+  for (const Image& image : images) turn.parts.emplace_back(image);
   turn.parts.emplace_back(std::move(query));
+  return turn;
+}
+
+/// A chat of one user turn.
+[[nodiscard]] inline Conversation ask(const std::vector<Image>& images, std::string query) {
   Conversation conversation;
-  conversation.messages.push_back(std::move(turn));
+  conversation.messages.push_back(user_turn(images, std::move(query)));
   return conversation;
 }
 
@@ -92,24 +108,26 @@ struct Conversation {
   return conversation.messages.empty() ? std::string{} : conversation.messages.back().text();
 }
 
-/// What a checker is shown as the query. A chat of one turn: its text. A longer chat: every turn that is not a system turn, each after the name of its role,
-/// so that harm spread over several turns is seen whole.
-[[nodiscard]] inline std::string transcript_of(const Conversation& conversation) {
+/// What a checker is shown as the query. A chat of one turn: its text, without a copy where it can be had. A longer chat: every turn that is not a system turn,
+/// each after the name of its role, so that harm spread over several turns is seen whole; it is written to `storage`.
+[[nodiscard]] inline std::string_view transcript_of(const Conversation& conversation, std::string& storage) {
   const auto is_spoken = [](const Message& message) { return message.role != Role::system; };
-  if (std::ranges::count_if(conversation.messages, is_spoken) <= 1) return query_of(conversation);
-  std::string transcript;
+  if (conversation.messages.empty()) return {};
+  if (std::ranges::count_if(conversation.messages, is_spoken) <= 1) return conversation.messages.back().text(storage);
+  std::string turn;
   for (const Message& message : conversation.messages) {
     if (!is_spoken(message)) continue;
-    if (!transcript.empty()) transcript += '\n';
-    transcript.append(to_string(message.role)).append(": ").append(message.text());
+    if (!storage.empty()) storage += '\n';
+    storage.append(to_string(message.role)).append(": ").append(message.text(turn));
   }
-  return transcript;
+  return storage;
 }
 
 /// The text of the chat's system turns, then one user turn of `images` and `prompt`. Image before text, as in the paper; and as answer, check and caption begin
 /// alike, a server with a prefix cache reads the image once.
-[[nodiscard]] inline Conversation ask_about(const Conversation& conversation, std::vector<Image> images, std::string prompt) {
+[[nodiscard]] inline Conversation ask_about(const Conversation& conversation, const std::vector<Image>& images, std::string prompt) {
   Conversation asked;
+  asked.messages.reserve(conversation.messages.size());
   for (const Message& message : conversation.messages) {
     const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
     if (message.role != Role::system || std::ranges::none_of(message.parts, is_text)) continue;
@@ -117,7 +135,7 @@ struct Conversation {
     kept.role = Role::system;
     std::ranges::copy_if(message.parts, std::back_inserter(kept.parts), is_text);
   }
-  asked.messages.push_back(std::move(ask(std::move(images), std::move(prompt)).messages.front()));
+  asked.messages.push_back(user_turn(images, std::move(prompt)));
   return asked;
 }
 

@@ -131,7 +131,8 @@ class PromptTemplate {
   /// The prompt with its slots filled. Values are never read as templates.
   [[nodiscard]] std::string fill(const SlotValues& values, Fence fence = Fence::none) const {
     std::string filled;
-    filled.reserve(text_.size() + values.query.size() + values.response.size() + values.caption.size());
+    const std::size_t size = text_.size() + values.query.size() + values.response.size() + values.caption.size();
+    filled.reserve(fence == Fence::none ? size : size + size / 16 + 16);
     detail::scan_template(
         text_, [&](std::string_view piece) { filled += piece; },
         [&](std::string_view name) {

@@ -91,13 +91,14 @@ class EcsoProtocol {
     check_conversation(conversation_, *policy_);
     if (has_image(conversation_) && !capabilities_.vision) throw Error{Errc::unsupported, "the backend's model takes no images"};
     put_images_first(conversation_);
-    std::vector<Image> images = images_of(conversation_);
-    captions_.resize(images.size());
+    for (const Message& message : conversation_.messages) {
+      for (const Part& part : message.parts) {
+        if (const auto* image = std::get_if<Image>(&part)) outcome_.images.emplace_back(*image);
+      }
+    }
     outcome_.policy = policy_->name;
-    outcome_.images.reserve(images.size());
-    for (Image& image : images) outcome_.images.emplace_back(std::move(image));
-    outcome_.steps.reserve(4);
-    issue(requests().answer(conversation_), 0);
+    outcome_.steps.reserve(6);
+    issue(outcome_.images.empty() ? requests().answer(conversation_) : requests().answer(std::move(conversation_)), 0);
     if (policy_->speculation == Speculation::caption) issue_captions(1, true);
   }
 
@@ -120,8 +121,7 @@ class EcsoProtocol {
     if (generates && policy_->empty_reply == EmptyReply::fail && detail::is_blank(reply.text)) {
       return fail(id, Error{Errc::bad_reply, "the model's reply is empty"});
     }
-    PendingCall ended = take(call);
-    StepRecord& record = write_down(ended);
+    StepRecord& record = write_down(take(call));
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
     record.usage = reply.usage;
@@ -130,7 +130,7 @@ class EcsoProtocol {
     switch (record.step) {
       case Step::answer: return on_answer();
       case Step::check: return on_verdict(read(record, reply.logprobs), std::get<state::Checking>(state_).answer, Path::direct);
-      case Step::caption: return on_caption(ended.image, record.reply);
+      case Step::caption: return on_caption();
       case Step::regenerate: return on_regenerated();
       case Step::recheck: return on_verdict(read(record, reply.logprobs), std::get<state::Rechecking>(state_).answer, Path::eyes_closed);
     }
@@ -141,18 +141,18 @@ class EcsoProtocol {
   void fail(CallId id, const Error& error) {
     const auto call = find(id);
     if (call == pending_.end()) return;
-    const PendingCall ended = take(call);
-    StepRecord& record = write_down(ended);
+    const bool is_needed = !call->speculative;
+    StepRecord& record = write_down(take(call));
     record.error = error.in_step(record.step);
-    if (ended.speculative) return;
+    if (!is_needed) return;
     outcome_.error = record.error;
     if (policy_->on_failure == OnFailure::refuse) return finish(Path::refused, policy_->refusal);
     finish(Path::failed, {});
   }
 
   friend bool operator==(const EcsoProtocol& a, const EcsoProtocol& b) {
-    return *a.policy_ == *b.policy_ && a.capabilities_ == b.capabilities_ && a.sampling_ == b.sampling_ && a.conversation_ == b.conversation_ &&
-           a.captions_ == b.captions_ && a.round_ == b.round_ && a.next_id_ == b.next_id_ && a.state_ == b.state_ && a.pending_ == b.pending_ &&
+    return *a.policy_ == *b.policy_ && a.capabilities_ == b.capabilities_ && a.sampling_ == b.sampling_ && a.conversation() == b.conversation() &&
+           a.round_ == b.round_ && a.next_id_ == b.next_id_ && a.state_ == b.state_ && a.pending_ == b.pending_ &&
            a.outcome_ == b.outcome_;
   }
 
@@ -163,7 +163,7 @@ class EcsoProtocol {
 
   void on_answer() {
     const std::size_t answer = outcome_.steps.size() - 1;
-    if (captions_.empty() && policy_->text_only == TextOnly::pass) return finish(Path::direct, outcome_.steps[answer].reply);
+    if (outcome_.images.empty() && policy_->text_only == TextOnly::pass) return finish(Path::direct, outcome_.steps[answer].reply);
     state_ = state::Checking{answer};
     issue(requests().check(conversation_, outcome_.steps[answer].reply), 0);
   }
@@ -177,26 +177,35 @@ class EcsoProtocol {
   void start_round() {
     ++round_;
     state_ = state::Captioning{};
-    if (round_ > 1) std::ranges::fill(captions_, std::nullopt);
     for (PendingCall& call : pending_) call.speculative = false;
     issue_captions(round_, false);
     regenerate_if_captioned();
   }
 
-  void on_caption(std::size_t image, const std::string& caption) {
-    captions_[image] = caption;
+  void on_caption() {
     if (std::holds_alternative<state::Captioning>(state_)) regenerate_if_captioned();
   }
 
   void regenerate_if_captioned() {
-    std::vector<std::string> captions;
-    captions.reserve(captions_.size());
-    for (const auto& caption : captions_) {
-      if (!caption) return;
-      captions.push_back(*caption);
+    const std::size_t images = outcome_.images.size();
+    std::vector<std::string_view> captions;
+    captions.reserve(images);
+    for (std::size_t image = 0; image < images; ++image) {
+      const StepRecord* caption = caption_of(image, round_);
+      if (caption == nullptr) return;
+      captions.emplace_back(caption->reply);
     }
     state_ = state::Regenerating{};
     issue(requests().regenerate(conversation_, captions, round_), round_);
+  }
+
+  /// The record of an image's caption in a round, if there is one.
+  [[nodiscard]] const StepRecord* caption_of(std::size_t image, int round) const noexcept {
+    const auto is_it = [&](const StepRecord& record) {
+      return record.step == Step::caption && record.round == round && record.image == image && !record.error;
+    };
+    const auto found = std::ranges::find_if(outcome_.steps, is_it);
+    return found == outcome_.steps.end() ? nullptr : &*found;
   }
 
   void on_regenerated() {
@@ -226,10 +235,10 @@ class EcsoProtocol {
   }
 
   void issue_captions(int round, bool speculative) {
-    for (std::size_t image = 0; image < captions_.size(); ++image) {
+    for (std::size_t image = 0; image < outcome_.images.size(); ++image) {
       const auto is_asked = [&](const PendingCall& call) { return call.step() == Step::caption && call.image == image; };
-      if (captions_[image] || std::ranges::any_of(pending_, is_asked)) continue;
-      issue(requests().caption(conversation_, image, round), round, image, speculative);
+      if (caption_of(image, round) != nullptr || std::ranges::any_of(pending_, is_asked)) continue;
+      issue(requests().caption(conversation(), *outcome_.images[image].image(), round), round, image, speculative);
     }
   }
 
@@ -245,13 +254,27 @@ class EcsoProtocol {
     return taken;
   }
 
-  StepRecord& write_down(const PendingCall& call) {
+  /// Begins the record of a call that has ended, and takes the chat back from the answer's call.
+  StepRecord& write_down(PendingCall call) {
     StepRecord& record = outcome_.steps.emplace_back();
     record.step = call.step();
     record.round = call.round;
     record.image = call.image;
-    record.prompt = prompt_of(call.request);
+    auto* vision = std::get_if<VisionRequest>(&call.request);
+    if (vision != nullptr && record.step == Step::answer) {
+      conversation_ = std::move(vision->conversation);
+      record.prompt = query_of(conversation_);
+    } else {
+      record.prompt = prompt_of(std::move(call.request));
+    }
     return record;
+  }
+
+  /// The chat. An answer's call with images holds it while it is under way: a copy would be the dearest part of a query.
+  [[nodiscard]] const Conversation& conversation() const noexcept {
+    const auto lent = std::ranges::find(pending_, Step::answer, &PendingCall::step);
+    const auto* vision = lent == pending_.end() ? nullptr : std::get_if<VisionRequest>(&lent->request);
+    return vision == nullptr ? conversation_ : vision->conversation;
   }
 
   void finish(Path path, std::string text) {
@@ -265,7 +288,6 @@ class EcsoProtocol {
   Capabilities capabilities_;
   std::optional<Sampling> sampling_;
   Conversation conversation_;
-  std::vector<std::optional<std::string>> captions_;
   int round_ = 0;
   CallId next_id_ = 0;
   ProtocolState state_ = state::Answering{};

@@ -40,9 +40,7 @@ struct ProtocolJson {
                             {"concurrent", able.concurrent},
                             {"slots", able.slots}};
     if (protocol.sampling_) json["sampling"] = to_json(*protocol.sampling_);
-    json["messages"] = write_messages(protocol.conversation_);
-    json["captions"] = nlohmann::ordered_json::array();
-    for (const auto& caption : protocol.captions_) json["captions"].push_back(caption ? nlohmann::ordered_json(*caption) : nullptr);
+    json["messages"] = write_messages(protocol.conversation());
     json["round"] = protocol.round_;
     json["next_id"] = protocol.next_id_;
     json["state"] = to_string(protocol.state_);
@@ -80,7 +78,6 @@ struct ProtocolJson {
     if (outcome.images != protocol.outcome_.images) throw bad("protocol.outcome.images: are not those of the messages");
     outcome.images = std::move(protocol.outcome_.images);
     protocol.outcome_ = std::move(outcome);
-    read_captions(in, protocol);
     in.read("round", protocol.round_);
     if (protocol.round_ < 0 || protocol.round_ > protocol.policy_->max_rounds) throw bad("protocol.round: out of range");
     in.read("next_id", protocol.next_id_);
@@ -138,15 +135,6 @@ struct ProtocolJson {
     return conversation;
   }
 
-  static void read_captions(const detail::JsonReader& in, EcsoProtocol& protocol) {
-    const auto& captions = in.array("captions");
-    if (captions.size() != protocol.captions_.size()) throw bad("protocol.captions: there must be one for each image");
-    for (std::size_t i = 0; i < captions.size(); ++i) {
-      if (!captions[i].is_null() && !captions[i].is_string()) throw bad("protocol.captions: must be strings or null");
-      if (captions[i].is_string()) protocol.captions_[i] = captions[i].get<std::string>();
-    }
-  }
-
   static void read_state(const detail::JsonReader& in, EcsoProtocol& protocol) {
     std::size_t answer = 0;
     in.read_if("answer", answer);
@@ -165,6 +153,7 @@ struct ProtocolJson {
   }
 
   static void read_pending(const detail::JsonReader& in, EcsoProtocol& protocol) {
+    protocol.conversation_ = Conversation{protocol.conversation()};
     protocol.pending_.clear();
     for (const auto& item : in.array("pending")) {
       const detail::JsonReader call_in{item, in.at("pending")};
@@ -188,7 +177,7 @@ struct ProtocolJson {
 
   static ModelRequest request_of(const EcsoProtocol& protocol, Step step, const PendingCall& call) {
     const StepRequests requests = protocol.requests();
-    const auto& conversation = protocol.conversation_;
+    const Conversation& conversation = protocol.conversation();
     const auto fits = [&](bool holds) {
       if (!holds) throw bad("protocol.pending.step: " + std::string{to_string(step)} + " does not fit the state");
     };
@@ -198,15 +187,16 @@ struct ProtocolJson {
         fits(std::holds_alternative<state::Checking>(protocol.state_));
         return requests.check(conversation, protocol.outcome_.steps[*answer_of(protocol.state_)].reply);
       case Step::caption:
-        fits(call.image < protocol.captions_.size() && !protocol.captions_[call.image]);
+        fits(call.image < protocol.outcome_.images.size() && protocol.caption_of(call.image, call.round) == nullptr);
         fits(call.speculative ? protocol.round_ == 0 : std::holds_alternative<state::Captioning>(protocol.state_));
-        return requests.caption(conversation, call.image, call.round);
+        return requests.caption(conversation, *protocol.outcome_.images[call.image].image(), call.round);
       case Step::regenerate: {
         fits(std::holds_alternative<state::Regenerating>(protocol.state_));
-        std::vector<std::string> captions;
-        for (const auto& caption : protocol.captions_) {
-          fits(caption.has_value());
-          captions.push_back(*caption);
+        std::vector<std::string_view> captions;
+        for (std::size_t image = 0; image < protocol.outcome_.images.size(); ++image) {
+          const StepRecord* caption = protocol.caption_of(image, protocol.round_);
+          fits(caption != nullptr);
+          captions.emplace_back(caption->reply);
         }
         return requests.regenerate(conversation, captions, protocol.round_);
       }

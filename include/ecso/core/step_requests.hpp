@@ -28,6 +28,18 @@ using ModelRequest = std::variant<VisionRequest, TextRequest>;
   return messages.empty() ? std::string{} : messages.back().text;
 }
 
+/// The same for a request that is not needed any more.
+[[nodiscard]] inline std::string prompt_of(ModelRequest&& request) {
+  if (auto* vision = std::get_if<VisionRequest>(&request)) {
+    auto& parts = vision->conversation.messages.back().parts;
+    const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
+    if (std::ranges::count_if(parts, is_text) != 1) return query_of(vision->conversation);
+    return std::get<std::string>(std::move(*std::ranges::find_if(parts, is_text)));
+  }
+  auto messages = std::get<TextRequest>(std::move(request)).conversation.messages();
+  return messages.empty() ? std::string{} : std::move(messages.back().text);
+}
+
 /// Turns a step of the method into the request that a policy wants for it. Pure; holds references to what it is given.
 class StepRequests {
  public:
@@ -50,16 +62,17 @@ class StepRequests {
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
 
-  /// (3) A description of one image: with the query in mind in the first round, plain facts later.
-  [[nodiscard]] ModelRequest caption(const Conversation& conversation, std::size_t image, int round) const {
-    std::string prompt = round <= 1 ? policy_.prompts.caption.fill({.query = transcript_of(conversation)}, policy_.prompts.fence)
+  /// (3) A description of one of the chat's images: with the query in mind in the first round, plain facts later.
+  [[nodiscard]] ModelRequest caption(const Conversation& conversation, const Image& image, int round) const {
+    std::string storage;
+    std::string prompt = round <= 1 ? policy_.prompts.caption.fill({.query = transcript_of(conversation, storage)}, policy_.prompts.fence)
                                     : policy_.prompts.neutral_caption.fill({}, policy_.prompts.fence);
     CallOptions options = options_for(Step::caption, policy_.models.caption, policy_.sampling.caption);
-    return VisionRequest{about(conversation, {images_of(conversation).at(image)}, std::move(prompt)), std::move(options)};
+    return VisionRequest{about(conversation, {image}, std::move(prompt)), std::move(options)};
   }
 
   /// (4) The query again, eyes closed.
-  [[nodiscard]] ModelRequest regenerate(const Conversation& conversation, std::span<const std::string> captions, int round) const {
+  [[nodiscard]] ModelRequest regenerate(const Conversation& conversation, std::span<const std::string_view> captions, int round) const {
     const Prompts& prompts = policy_.prompts;
     CallOptions options = options_for(Step::regenerate, policy_.models.regenerate, sampling_.value_or(policy_.sampling.regenerate));
     if (round >= 3) options.sampling = fresh_draw(std::move(options.sampling), round);
@@ -78,15 +91,16 @@ class StepRequests {
   }
 
  private:
-  [[nodiscard]] Conversation about(const Conversation& conversation, std::vector<Image> images, std::string prompt) const {
-    if (policy_.system_turns == SystemTurns::drop) return ask(std::move(images), std::move(prompt));
-    return ask_about(conversation, std::move(images), std::move(prompt));
+  [[nodiscard]] Conversation about(const Conversation& conversation, const std::vector<Image>& images, std::string prompt) const {
+    if (policy_.system_turns == SystemTurns::drop) return ask(images, std::move(prompt));
+    return ask_about(conversation, images, std::move(prompt));
   }
 
   [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer) const {
     const std::size_t limit = policy_.max_response_code_points;
     const std::string_view response = limit == 0 ? answer : detail::truncate_code_points(answer, limit);
-    return policy_.prompts.check.fill({.query = transcript_of(conversation), .response = response}, policy_.prompts.fence);
+    std::string storage;
+    return policy_.prompts.check.fill({.query = transcript_of(conversation, storage), .response = response}, policy_.prompts.fence);
   }
 
   [[nodiscard]] CallOptions check_options(Step step) const {

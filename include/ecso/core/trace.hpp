@@ -59,7 +59,13 @@ class TracedImage {
     return {std::string{image.sha256()}, image.bytes().size(), image.media_type(), image.width(), image.height()};
   }
 
-  friend bool operator==(const TracedImage& a, const TracedImage& b) { return a.record() == b.record(); }
+  /// The image itself; null once only its record is left.
+  [[nodiscard]] const Image* image() const noexcept { return std::get_if<Image>(&held_); }
+
+  friend bool operator==(const TracedImage& a, const TracedImage& b) {
+    if (a.image() != nullptr && b.image() != nullptr) return *a.image() == *b.image();
+    return a.record() == b.record();
+  }
 
  private:
   std::variant<Image, ImageRecord> held_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -23,25 +24,35 @@ namespace ecso::detail {
   return first == '<' && next != ' ';
 }
 
+/// True for a byte that cannot be copied without a look at it: control characters, what opens a control token, and the first bytes of line breaks beyond ASCII.
+[[nodiscard]] constexpr bool needs_a_look(char c) noexcept {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && byte != '\t') || byte == 0x7F || c == '<' || c == '[' || byte == 0xC2 || byte == 0xE2;
+}
+
 /// Appends `data` as quoted lines that no content can end: every line, however it is broken, begins with "> "; a space after `<` or `[` keeps servers that parse
 /// control tokens in user text from seeing one; other control characters become U+FFFD.
 inline void append_quoted(std::string& out, std::string_view data) {
   out.reserve(out.size() + data.size() + data.size() / 16 + 2);
   out += "> ";
-  std::size_t at = 0;
-  while (at < data.size()) {
-    if (const std::size_t length = line_break_length(data.substr(at)); length != 0) {
+  while (!data.empty()) {
+    const auto plain = static_cast<std::size_t>(std::ranges::find_if(data, needs_a_look) - data.begin());
+    out += data.substr(0, plain);
+    data.remove_prefix(plain);
+    if (data.empty()) return;
+    if (const std::size_t length = line_break_length(data); length != 0) {
       out += "\n> ";
-      at += length;
+      data.remove_prefix(length);
       continue;
     }
-    const char c = data[at++];
-    if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F) {
+    const char c = data.front();
+    data.remove_prefix(1);
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
       out += "\xEF\xBF\xBD";
       continue;
     }
     out += c;
-    if (at < data.size() && opens_control_token(c, data[at])) out += ' ';
+    if (!data.empty() && opens_control_token(c, data.front())) out += ' ';
   }
 }
 
