@@ -1,0 +1,61 @@
+#pragma once
+
+#include <ecso/core/backend.hpp>
+#include <ecso/core/step.hpp>
+
+namespace ecso {
+
+/// Which backend does which step. Several may be the same one; all must outlive the `ByStep`.
+struct StepBackends {
+  MllmBackend& answer;
+  MllmBackend& check;  ///< Also does the recheck.
+  MllmBackend& caption;
+  MllmBackend& regenerate;
+};
+
+/// A model made of up to four: each call goes to the backend of its step. As thread safe as they are.
+///
+///     ecso::ByStep model{{.answer = large, .check = guard, .caption = large, .regenerate = large}};
+///     ecso::EcsoPipeline pipeline{model};
+class ByStep final : public MllmBackend {
+ public:
+  explicit ByStep(const StepBackends& backends) noexcept : backends_{backends} {}
+
+  [[nodiscard]] Reply generate(const VisionRequest& request, const CallContext& context) override {
+    return backend_for(request.options.step).generate(request, context);
+  }
+
+  [[nodiscard]] Reply generate(const TextRequest& request, const CallContext& context) override {
+    return backend_for(request.options.step).generate(request, context);
+  }
+
+  /// Sees if every backend that is shown images does; gives log-probabilities and forced choices if the checker does; concurrent
+  /// if all are.
+  [[nodiscard]] Capabilities capabilities() const override {
+    const Capabilities answer = backends_.answer.capabilities();
+    const Capabilities check = backends_.check.capabilities();
+    const Capabilities caption = backends_.caption.capabilities();
+    const Capabilities regenerate = backends_.regenerate.capabilities();
+    return {.vision = answer.vision && check.vision && caption.vision,
+            .logprobs = check.logprobs,
+            .forced_choice = check.forced_choice,
+            .concurrent = answer.concurrent && check.concurrent && caption.concurrent && regenerate.concurrent,
+            .slots = 0};
+  }
+
+ private:
+  [[nodiscard]] MllmBackend& backend_for(Step step) const noexcept {
+    switch (step) {
+      case Step::answer: return backends_.answer;
+      case Step::check:
+      case Step::recheck: return backends_.check;
+      case Step::caption: return backends_.caption;
+      case Step::regenerate: return backends_.regenerate;
+    }
+    return backends_.answer;
+  }
+
+  StepBackends backends_;
+};
+
+}  // namespace ecso
