@@ -1,0 +1,116 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <ecso/detail/utf8.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/secret.hpp>
+
+#include <nlohmann/json.hpp>
+
+/// What reading replies and reading errors have in common. A server is a stranger: its JSON may be of any depth, size and shape.
+namespace ecso::detail {
+
+using Json = nlohmann::json;
+
+/// The members that anybody here looks at. The others are not kept.
+inline constexpr std::string_view known_members[] = {"cache_n",
+                                                     "cached_tokens",
+                                                     "choices",
+                                                     "completion_tokens",
+                                                     "content",
+                                                     "detail",
+                                                     "error",
+                                                     "finish_reason",
+                                                     "logprob",
+                                                     "logprobs",
+                                                     "message",
+                                                     "model",
+                                                     "msg",
+                                                     "prompt_tokens",
+                                                     "prompt_tokens_details",
+                                                     "refusal",
+                                                     "text",
+                                                     "timings",
+                                                     "token",
+                                                     "top_logprobs",
+                                                     "usage"};
+
+/// The known members of a JSON text; nothing if it is not JSON.
+/// @throws Error (bad_reply) if it nests deeper than any reply does, before it costs memory or stack.
+[[nodiscard]] inline std::optional<Json> parse_known_members(std::string_view text) {
+  constexpr int max_depth = 64;
+  const auto keep = [](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > max_depth) throw Error{Errc::bad_reply, "the JSON nests deeper than " + std::to_string(max_depth) + " levels"};
+    if (event != Json::parse_event_t::key) return true;
+    return std::ranges::find(known_members, std::string_view{parsed.get_ref<const std::string&>()}) !=
+           std::ranges::end(known_members);
+  };
+  Json json = Json::parse(text.begin(), text.end(), keep, false);
+  if (json.is_discarded()) return std::nullopt;
+  return json;
+}
+
+/// A member; null if there is none, or if `json` is no object.
+[[nodiscard]] inline const Json& member(const Json& json, const char* name) {
+  static const Json null;
+  if (!json.is_object()) return null;
+  const auto found = json.find(name);
+  return found == json.end() ? null : *found;
+}
+
+/// The text of a JSON string; empty for anything else.
+[[nodiscard]] inline std::string_view text_of(const Json& json) {
+  return json.is_string() ? std::string_view{json.get_ref<const std::string&>()} : std::string_view{};
+}
+
+/// A stranger's text as a piece of one line: without `key`, control characters and what is not UTF-8; cut after `max_characters`.
+[[nodiscard]] inline std::string one_line(std::string_view text, const Secret& key, std::size_t max_characters) {
+  // First, as cutting could leave a part of the key.
+  const std::string redacted = key.redact(std::string{text});
+  std::string line;
+  std::string_view rest = redacted;
+  for (std::size_t characters = 0; !rest.empty();) {
+    const std::size_t size = utf8_sequence_length(rest);
+    const std::string_view character = rest.substr(0, std::max<std::size_t>(size, 1));
+    rest.remove_prefix(character.size());
+    const bool is_c1_control = size == 2 && character[0] == '\xC2' && static_cast<unsigned char>(character[1]) < 0xA0;
+    const bool is_space =
+        (size == 1 && (static_cast<unsigned char>(character[0]) <= ' ' || character[0] == '\x7F')) || is_c1_control;
+    if (is_space && (line.empty() || line.back() == ' ')) continue;
+    if (++characters > max_characters) return line.append("…");
+    if (is_space) {
+      line += ' ';
+    } else {
+      line += size == 0 ? std::string_view{"?"} : character;
+    }
+  }
+  if (line.ends_with(' ')) line.pop_back();
+  return line;
+}
+
+/// What a server says is wrong, from the shapes in use; empty if `json` has none of them: {"error":{"message":…}}, {"error":…},
+/// {"message":…}, {"detail":…},
+/// {"detail":[{"msg":…}]}.
+[[nodiscard]] inline std::string server_message(const Json& json) {
+  const Json& error = member(json, "error");
+  const Json& detail = member(json, "detail");
+  for (const Json* place : {&member(error, "message"), &error, &member(json, "message"), &member(json, "detail")}) {
+    if (!text_of(*place).empty()) return std::string{text_of(*place)};
+  }
+  std::string joined;
+  if (!detail.is_array()) return joined;
+  for (const Json& item : detail) {
+    if (text_of(member(item, "msg")).empty()) continue;
+    if (!joined.empty()) joined += "; ";
+    joined.append(text_of(member(item, "msg")));
+  }
+  return joined;
+}
+
+}  // namespace ecso::detail

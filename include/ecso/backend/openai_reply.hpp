@@ -1,0 +1,129 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ecso/backend/openai_json.hpp>
+#include <ecso/core/request.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/secret.hpp>
+
+namespace ecso {
+namespace detail {
+
+/// A count of tokens; 0 for what is none.
+[[nodiscard]] inline std::int64_t count_of(const Json& json) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  if (json.is_number_unsigned()) {
+    const auto count = json.get<std::uint64_t>();
+    return count > static_cast<std::uint64_t>(most) ? most : static_cast<std::int64_t>(count);
+  }
+  if (json.is_number_integer()) return std::max<std::int64_t>(0, json.get<std::int64_t>());
+  if (!json.is_number_float()) return 0;
+  constexpr double exact = 9'007'199'254'740'992.0;  // 2^53
+  return static_cast<std::int64_t>(std::clamp(json.get<double>(), 0.0, exact));
+}
+
+/// A log-probability. What is no number counts as all but impossible, in the figure that the OpenAI API has for it.
+[[nodiscard]] inline double logprob_of(const Json& json) {
+  constexpr double impossible = -9999.0;
+  return json.is_number() ? json.get<double>() : impossible;
+}
+
+/// A message's content: a string, or the texts of an array of parts.
+[[nodiscard]] inline std::string content_text(const Json& content) {
+  std::string text{text_of(content)};
+  if (!content.is_array()) return text;
+  for (const Json& part : content) text.append(part.is_string() ? text_of(part) : text_of(member(part, "text")));
+  return text;
+}
+
+[[nodiscard]] inline FinishReason finish_reason_of(const Json& json) {
+  const std::string_view name = text_of(json);
+  if (name.empty()) return FinishReason::unknown;
+  if (name == "stop") return FinishReason::stop;
+  if (name == "length") return FinishReason::length;
+  if (name == "content_filter") return FinishReason::content_filter;
+  return FinishReason::other;
+}
+
+[[nodiscard]] inline Usage usage_of(const Json& json) {
+  const Json& usage = member(json, "usage");
+  const Json& cached = member(member(usage, "prompt_tokens_details"), "cached_tokens");
+  return {.prompt_tokens = count_of(member(usage, "prompt_tokens")),
+          .cached_tokens = count_of(cached.is_number() ? cached : member(member(json, "timings"), "cache_n")),
+          .completion_tokens = count_of(member(usage, "completion_tokens"))};
+}
+
+[[nodiscard]] inline std::vector<TokenLogprobs> logprobs_of(const Json& choice) {
+  std::vector<TokenLogprobs> tokens;
+  const Json& content = member(member(choice, "logprobs"), "content");
+  if (!content.is_array()) return tokens;
+  for (const Json& item : content) {
+    TokenLogprobs token{std::string{text_of(member(item, "token"))}, logprob_of(member(item, "logprob")), {}};
+    const Json& top = member(item, "top_logprobs");
+    if (top.is_array()) {
+      for (const Json& other : top) {
+        token.top.push_back({std::string{text_of(member(other, "token"))}, logprob_of(member(other, "logprob"))});
+      }
+    }
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+}  // namespace detail
+
+/// Reads the body of a successful response: the first choice's text (or its refusal, which is an answer too), and all that goes
+/// with it. What is missing or of a wrong type beside the text is left at its default.
+/// @param key is taken out of what error messages quote.
+/// @throws Error `bad_reply` if it is not JSON, has no choice, or its text is empty; `server_error` if it is an error in spite of
+/// its status.
+[[nodiscard]] inline Reply parse_openai_reply(std::string_view body, const Secret& key = {}) {
+  constexpr std::size_t max_excerpt = 200;
+  const auto json = detail::parse_known_members(body);
+  if (!json) {
+    const std::string excerpt = detail::one_line(body, key, max_excerpt);
+    throw Error{Errc::bad_reply, excerpt.empty() ? "an empty response" : "not JSON: " + excerpt};
+  }
+  if (const detail::Json& error = detail::member(*json, "error"); !error.is_null()) {
+    const std::string message = detail::one_line(detail::server_message(*json), key, 5 * max_excerpt);
+    throw Error{Errc::server_error, message.empty() ? "an error without a message" : message};
+  }
+  const detail::Json& choices = detail::member(*json, "choices");
+  if (!choices.is_array() || choices.empty()) {
+    throw Error{Errc::bad_reply, "no choices in the reply: " + detail::one_line(body, key, max_excerpt)};
+  }
+  const detail::Json& choice = choices.front();
+  const detail::Json& message = detail::member(choice, "message");
+  Reply reply;
+  reply.text = detail::content_text(detail::member(message, "content"));
+  reply.finish_reason = detail::finish_reason_of(detail::member(choice, "finish_reason"));
+  if (reply.text.empty()) reply.text = detail::text_of(detail::member(message, "refusal"));
+  if (reply.text.empty()) {
+    throw Error{Errc::bad_reply, "empty content (finish reason: " + std::string{to_string(reply.finish_reason)} + ")"};
+  }
+  reply.usage = detail::usage_of(*json);
+  reply.logprobs = detail::logprobs_of(choice);
+  reply.model = detail::text_of(detail::member(*json, "model"));
+  return reply;
+}
+
+/// The choice in the text of a reply under `ChoiceStyle::response_format`, which is `{"answer":"yes"}`; any other text stays as
+/// it is.
+[[nodiscard]] inline std::string openai_choice(std::string text) {
+  if (text.find('{') == std::string::npos) return text;
+  const auto keep_all = [](int depth, detail::Json::parse_event_t, detail::Json&) { return depth <= 1; };
+  const detail::Json json = detail::Json::parse(text, keep_all, false);
+  const std::string_view choice = detail::text_of(detail::member(json, "answer"));
+  return choice.empty() ? text : std::string{choice};
+}
+
+}  // namespace ecso
