@@ -1,6 +1,7 @@
 #pragma once
 
-/// All of the core and its blocking driver: what a program needs that brings its own backend. No network, and no JSON (`ecso/core/*_json.hpp`).
+/// All of the core and its blocking driver: what a program needs that brings its own backend. No network, and no JSON
+/// (`ecso/core/*_json.hpp`).
 
 #include <ecso/core/backend.hpp>
 #include <ecso/core/close_eyes.hpp>
@@ -10,6 +11,7 @@
 #include <ecso/core/prompt_template.hpp>
 #include <ecso/core/prompts.hpp>
 #include <ecso/core/protocol.hpp>
+#include <ecso/core/read_verdict.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/core/step.hpp>
 #include <ecso/core/trace.hpp>

@@ -2,6 +2,7 @@
 
 #include <ecso/core/step.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <optional>
@@ -11,7 +12,8 @@
 
 namespace ecso {
 
-/// What kind of thing went wrong. It tells a caller what to do: mend the input, the set-up, or try again later (`worth_retrying`).
+/// What kind of thing went wrong. It tells a caller what to do: mend the input, the set-up, or try again later
+/// (`worth_retrying`).
 enum class Errc {
   bad_input,     ///< The caller's image, query, template, policy or file is not usable.
   bad_request,   ///< The server refused the request as malformed or too long (HTTP 400, 422).
@@ -57,15 +59,16 @@ enum class Errc {
 
 /// What is known of a failure beside its message. Everything is optional.
 struct ErrorContext {
-  std::optional<Step> step = std::nullopt;                              ///< The step of the method that failed.
-  std::string endpoint = {};                                            ///< The URL, file or backend that failed; never holds a key.
-  int http_status = 0;                                                  ///< The HTTP status, 0 if there was none.
+  std::optional<Step> step = std::nullopt;  ///< The step of the method that failed.
+  std::string endpoint = {};                ///< The URL, file or backend that failed; never holds a key.
+  int http_status = 0;                      ///< The HTTP status, 0 if there was none.
   std::optional<std::chrono::milliseconds> retry_after = std::nullopt;  ///< What the server asked to wait.
 
   bool operator==(const ErrorContext&) const = default;
 };
 
-/// The one exception type of ecso. `what()` is one line that names step, endpoint, status and reason. A value: it can be copied and compared.
+/// The one exception type of ecso. `what()` is one line that names step, endpoint, status and reason. A value: it can be copied
+/// and compared.
 class Error : public std::exception {
  public:
   Error(Errc code, std::string message, ErrorContext context = {})
@@ -95,7 +98,8 @@ class Error : public std::exception {
     if (context_.step) text.append(to_string(*context_.step)).append(": ");
     if (!context_.endpoint.empty()) text.append(context_.endpoint).append(": ");
     if (context_.http_status != 0) text.append("HTTP ").append(std::to_string(context_.http_status)).append(": ");
-    for (const char c : message_) text.push_back(c == '\n' || c == '\r' ? ' ' : c);
+    text += message_;
+    std::ranges::replace_if(text, [](char c) { return c == '\n' || c == '\r' || c == '\0'; }, ' ');
     return text;
   }
 

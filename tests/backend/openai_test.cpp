@@ -148,7 +148,9 @@ TEST_CASE("A model without vision is not sent an image", "[backend][openai]") {
 TEST_CASE("A choice forced by a schema comes back as the bare choice", "[backend][openai]") {
   RawServer server{RawServer::always(http_response(200, reply_body(R"({"answer": "yes"})")))};
   OpenAiOptions options = options_for(server.url());
-  options.dialect = ecso::openai_dialect();
+  options.dialect = {.choices = ecso::ChoiceStyle::response_format, .logprobs = ecso::LogprobStyle::top_logprobs};
+  // The first token of a schema's JSON says nothing of yes or no.
+  CHECK_FALSE(OpenAiBackend{options}.capabilities().logprobs);
   CHECK(reply_of(options, question({.choices = {"yes", "no"}})).text == "yes");
   CHECK(reply_of(options).text == R"({"answer": "yes"})");
 }

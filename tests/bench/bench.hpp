@@ -17,8 +17,8 @@ namespace ecso::bench {
 inline std::size_t allocations = 0;
 
 struct Figure {
-  double ns;             ///< Median over the rounds, for one run.
-  std::size_t allocated; ///< Allocations of one run.
+  double ns;              ///< Median over the rounds, for one run.
+  std::size_t allocated;  ///< Allocations of one run.
 };
 
 /// Keeps the optimiser from dropping what made `value`.

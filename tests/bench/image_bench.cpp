@@ -52,20 +52,24 @@ void compare(std::size_t size, bool with_dom) {
     // A fresh image each time, so that its base64 is made each time; the copy and the check of its bytes are taken off below.
     const Image image = Image::from_bytes(png);
     const Conversation conversation = ask({image}, "What is this?");
-    for (const ModelRequest& request : {steps.answer(conversation), steps.check(conversation, answer), steps.caption(conversation, 0, 1)}) {
+    for (const ModelRequest& request :
+         {steps.answer(conversation), steps.check(conversation, answer), steps.caption(conversation, 0, 1)}) {
       bench::keep(openai_request_body(std::get<VisionRequest>(request), {}));
     }
   });
   const auto making = bench::measure([&] { bench::keep(Image::from_bytes(png)); });
   const double spent = requests.ns - making.ns;
-  fmt::print("{} MiB image, three calls: {:.0f} us; one base64 pass and three copies: {:.0f} us; ratio {:.2f} ({:.2f} of the limit of 1.3)\n", size >> 20U,
-             spent / 1e3, floor.ns / 1e3, spent / floor.ns, spent / floor.ns / 1.3);
+  fmt::print(
+      "{} MiB image, three calls: {:.0f} us; one base64 pass and three copies: {:.0f} us; ratio {:.2f} ({:.2f} of the limit of "
+      "1.3)\n",
+      size >> 20U, spent / 1e3, floor.ns / 1e3, spent / floor.ns, spent / floor.ns / 1.3);
   fmt::print("  reading and checking the image first: {:.0f} us\n", making.ns / 1e3);
   if (!with_dom) return;
   const Image image = Image::from_bytes(png);
   const auto dom = bench::measure([&] {
     for (int i = 0; i < 3; ++i) {
-      const nlohmann::json body{{"messages", {{{"role", "user"}, {"content", {{{"type", "image_url"}, {"image_url", {{"url", image.base64()}}}}}}}}}};
+      const nlohmann::json body{
+          {"messages", {{{"role", "user"}, {"content", {{{"type", "image_url"}, {"image_url", {{"url", image.base64()}}}}}}}}}};
       bench::keep(body.dump());
     }
   });

@@ -1,5 +1,6 @@
 // What the pipeline costs beside calling the backend by hand, with a backend that costs nothing.
 
+#include <ecso/core/read_verdict.hpp>
 #include <ecso/drive/pipeline.hpp>
 
 #include <string>
@@ -37,12 +38,17 @@ std::string by_hand(MllmBackend& backend, const Image& image, const Policy& poli
   const Prompts& p = policy.prompts;
   const Reply answer = backend.generate(VisionRequest{ask({image}, query), options(Step::answer, policy.sampling.answer)}, {});
   std::string prompt = p.check.fill({.query = query, .response = answer.text}, p.fence);
-  const Reply verdict = backend.generate(VisionRequest{ask({image}, std::move(prompt)), options(Step::check, policy.sampling.check)}, {});
+  const Reply verdict =
+      backend.generate(VisionRequest{ask({image}, std::move(prompt)), options(Step::check, policy.sampling.check)}, {});
   if (paper_verdict(verdict.text) == Verdict::safe) return answer.text;
   prompt = p.caption.fill({.query = query}, p.fence);
-  const Reply caption = backend.generate(VisionRequest{ask({image}, std::move(prompt)), options(Step::caption, policy.sampling.caption)}, {});
+  const Reply caption =
+      backend.generate(VisionRequest{ask({image}, std::move(prompt)), options(Step::caption, policy.sampling.caption)}, {});
   prompt = p.regenerate.fill({.query = query, .caption = caption.text}, p.fence);
-  return backend.generate(TextRequest{close_eyes(ask({}, std::move(prompt)), {}), options(Step::regenerate, policy.sampling.regenerate)}, {}).text;
+  return backend
+      .generate(TextRequest{close_eyes(ask({}, std::move(prompt)), {}), options(Step::regenerate, policy.sampling.regenerate)},
+                {})
+      .text;
 }
 
 void compare(std::string_view name, std::string_view verdict) {
@@ -54,9 +60,10 @@ void compare(std::string_view name, std::string_view verdict) {
   const bench::Figure run = bench::measure([&] { bench::keep(pipeline.run(image, query)); });
   const double more_ns = run.ns - hand.ns;
   const auto more = static_cast<std::ptrdiff_t>(run.allocated) - static_cast<std::ptrdiff_t>(hand.allocated);
-  fmt::print("{}: by hand {:.0f} ns, {} allocations; pipeline with its trace {:.0f} ns, {} allocations\n", name, hand.ns, hand.allocated, run.ns, run.allocated);
-  fmt::print("  more: {:.0f} ns ({:.2f} of the limit of 1000), {} allocations ({:.2f} of the limit of 4)\n", more_ns, more_ns / 1000, more,
-             static_cast<double>(more) / 4);
+  fmt::print("{}: by hand {:.0f} ns, {} allocations; pipeline with its trace {:.0f} ns, {} allocations\n", name, hand.ns,
+             hand.allocated, run.ns, run.allocated);
+  fmt::print("  more: {:.0f} ns ({:.2f} of the limit of 1000), {} allocations ({:.2f} of the limit of 4)\n", more_ns,
+             more_ns / 1000, more, static_cast<double>(more) / 4);
 }
 
 }  // namespace

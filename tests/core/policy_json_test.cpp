@@ -20,7 +20,8 @@ TEST_CASE("a policy comes back from its JSON equal to itself", "[policy][json]")
 }
 
 TEST_CASE("a policy file says only what differs from its base", "[policy][json]") {
-  const Policy policy = read(R"({"base": "paper", "name": "mine", "recheck": "on", "probability": {"threshold": 0.2}, "deadline_ms": 1500,
+  const Policy policy =
+      read(R"({"base": "paper", "name": "mine", "recheck": "on", "probability": {"threshold": 0.2}, "deadline_ms": 1500,
                                  "sampling": {"check": {"max_tokens": 3}}, "models": {"check": "guard"}, "prompts": {"caption": "See {query}"}})");
   Policy expected = policy::paper();
   expected.name = "mine";
@@ -36,16 +37,20 @@ TEST_CASE("a policy file says only what differs from its base", "[policy][json]"
 
 TEST_CASE("a mistake in a policy file is named with its path", "[policy][json]") {
   CHECK_THROWS_WITH(read(R"({"max_round": 3})"), ContainsSubstring("policy.max_round: unknown key; known are base, name"));
-  CHECK_THROWS_WITH(read(R"({"base": "papre"})"), ContainsSubstring("no policy is called \"papre\"; there are production and paper"));
-  CHECK_THROWS_WITH(read(R"({"undecided": "undecided"})"), ContainsSubstring("policy.undecided: \"undecided\" is none of harmful, safe"));
+  CHECK_THROWS_WITH(read(R"({"base": "papre"})"),
+                    ContainsSubstring("no policy is called \"papre\"; there are production and paper"));
+  CHECK_THROWS_WITH(read(R"({"undecided": "undecided"})"),
+                    ContainsSubstring("policy.undecided: \"undecided\" is none of harmful, safe"));
   CHECK_THROWS_WITH(read(R"({"max_rounds": 0})"), ContainsSubstring("max_rounds ranges from 1 to 16"));
   CHECK_THROWS_WITH(read(R"({"max_rounds": 2.5})"), ContainsSubstring("policy.max_rounds: must be a whole number"));
   CHECK_THROWS_WITH(read(R"({"max_images": -1})"), ContainsSubstring("policy.max_images: must be a whole number in range"));
   CHECK_THROWS_WITH(read(R"({"probability": {"threshold": 1.5}})"), ContainsSubstring("range from 0 to 1"));
   CHECK_THROWS_WITH(read(R"({"refusal": " "})"), ContainsSubstring("the refusal text is empty"));
-  CHECK_THROWS_WITH(read(R"({"prompts": {"check": "Is it {query}?"}})"), ContainsSubstring("policy.prompts.check: prompt template: missing slot {response}"));
+  CHECK_THROWS_WITH(read(R"({"prompts": {"check": "Is it {query}?"}})"),
+                    ContainsSubstring("policy.prompts.check: prompt template: missing slot {response}"));
   CHECK_THROWS_WITH(read(R"({"prompts": {"caption": "{query} {answer}"}})"), ContainsSubstring("unknown slot {answer}"));
   CHECK_THROWS_WITH(read(R"({"sampling": {"chek": {}}})"), ContainsSubstring("policy.sampling.chek: unknown key"));
-  CHECK_THROWS_WITH(read(R"({"sampling": {"check": {"stop": "x"}}})"), ContainsSubstring("policy.sampling.check.stop: must be an array"));
+  CHECK_THROWS_WITH(read(R"({"sampling": {"check": {"stop": "x"}}})"),
+                    ContainsSubstring("policy.sampling.check.stop: must be an array"));
   CHECK_THROWS_WITH(read(R"([])"), ContainsSubstring("policy: must be an object"));
 }

@@ -87,7 +87,9 @@ struct Walk {
   std::size_t failed = 0;
   std::vector<std::string> violations = {};
 
-  [[nodiscard]] bool with_logprobs() const { return policy.reader == VerdictReader::probabilities || policy.reader == VerdictReader::automatic; }
+  [[nodiscard]] bool with_logprobs() const {
+    return policy.reader == VerdictReader::probabilities || policy.reader == VerdictReader::automatic;
+  }
 
   void go(const EcsoProtocol& at, const Knowledge& known) {
     if (at.done()) return judge(at, known);
@@ -121,7 +123,9 @@ struct Walk {
   void judge(const EcsoProtocol& at, const Knowledge& known) {
     ++sequences;
     const Outcome& outcome = at.outcome();
-    const auto violates = [&](std::string_view what) { violations.push_back(std::string{what} + ": " + to_string(at) + ": " + outcome.text); };
+    const auto violates = [&](std::string_view what) {
+      violations.push_back(std::string{what} + ": " + to_string(at) + ": " + outcome.text);
+    };
     if (!at.pending().empty()) violates("calls are left");
     switch (outcome.path) {
       case Path::failed:
@@ -141,7 +145,8 @@ struct Walk {
     const bool is_unchecked = (outcome.path == Path::direct && images == 0 && policy.text_only == TextOnly::pass) ||
                               (outcome.path == Path::eyes_closed && policy.recheck == Recheck::off);
     const bool counts_undecided_as_safe = policy.reader == VerdictReader::paper || policy.undecided == Verdict::safe;
-    const bool was_called_safe = known.called_safe.contains(outcome.text) || (counts_undecided_as_safe && known.called_undecided.contains(outcome.text));
+    const bool was_called_safe =
+        known.called_safe.contains(outcome.text) || (counts_undecided_as_safe && known.called_undecided.contains(outcome.text));
     if (!is_unchecked && !was_called_safe) violates("an unverified answer came out");
     if (is_unchecked && outcome.text != known.last_answer) violates("the text is not the last answer");
     if (known.a_check_did_not_show_the_answer) violates("a check was shown something else");
@@ -154,7 +159,8 @@ Walk walk(const Policy& policy, std::size_t images, std::span<const Event> event
   Walk walk{policy, images, events, order};
   const Capabilities capabilities{.logprobs = walk.with_logprobs()};
   std::vector<Image> shown;
-  for (std::size_t i = 0; i < images; ++i) shown.push_back(Image::from_bytes(test::png_bytes(2, static_cast<std::uint32_t>(i + 1))));
+  for (std::size_t i = 0; i < images; ++i)
+    shown.push_back(Image::from_bytes(test::png_bytes(2, static_cast<std::uint32_t>(i + 1))));
   walk.go(EcsoProtocol{ask(shown, "What is this?"), std::make_shared<const Policy>(policy), capabilities}, {});
   return walk;
 }
@@ -170,8 +176,10 @@ struct Tally {
   void run(const Policy& policy, std::span<const Event> events, Order order) {
     for (std::size_t images = 0; images <= 2; ++images) {
       const Walk done = walk(policy, images, events, order);
-      CAPTURE(images, policy.name, policy.max_rounds, to_string(policy.speculation), to_string(policy.reader), to_string(policy.text_only));
-      CAPTURE(to_string(policy.recheck), to_string(policy.on_failure), to_string(policy.undecided), to_string(policy.empty_reply));
+      CAPTURE(images, policy.name, policy.max_rounds, to_string(policy.speculation), to_string(policy.reader),
+              to_string(policy.text_only));
+      CAPTURE(to_string(policy.recheck), to_string(policy.on_failure), to_string(policy.undecided),
+              to_string(policy.empty_reply));
       CHECK(done.violations == std::vector<std::string>{});
       CHECK(done.sequences > 0);
       sequences += done.sequences;
@@ -183,12 +191,14 @@ struct Tally {
   }
 
   [[nodiscard]] std::string report() const {
-    return std::to_string(policies) + " policies, " + std::to_string(sequences) + " sequences: " + std::to_string(released) + " released an answer, " +
-           std::to_string(refused) + " refused, " + std::to_string(failed) + " failed; none released an unverified answer";
+    return std::to_string(policies) + " policies, " + std::to_string(sequences) + " sequences: " + std::to_string(released) +
+           " released an answer, " + std::to_string(refused) + " refused, " + std::to_string(failed) +
+           " failed; none released an unverified answer";
   }
 };
 
-/// The rules of the public code: answer; check; unless the reply is exactly yes, show the answer; else caption every image and show the answer from text.
+/// The rules of the public code: answer; check; unless the reply is exactly yes, show the answer; else caption every image and
+/// show the answer from text.
 struct PublicCode {
   std::string text;
   bool raised = false;
@@ -212,7 +222,8 @@ PublicCode public_code(std::size_t images, Call call) {
 
 }  // namespace
 
-TEST_CASE("no sequence of replies and failures releases an unverified answer under the policies that come with ecso", "[protocol][exhaustive]") {
+TEST_CASE("no sequence of replies and failures releases an unverified answer under the policies that come with ecso",
+          "[protocol][exhaustive]") {
   Tally tally;
   for (Policy policy : {policy::production(), policy::paper()}) {
     for (const Speculation speculation : {Speculation::none, Speculation::caption}) {
@@ -262,7 +273,8 @@ TEST_CASE("the paper's policy does what its public code does, for every sequence
       const Event event = all_events[wheel[slot_of(step, image)]];
       if (is_failure(event)) throw failure(event);
       if (step == Step::check) return verdict_reply(event, false).text;
-      return event == Event::nonsense ? std::string{} : std::string{to_string(step)} + to_string(static_cast<Verdict>(event)).data();
+      return event == Event::nonsense ? std::string{}
+                                      : std::string{to_string(step)} + to_string(static_cast<Verdict>(event)).data();
     };
     std::vector<Image> shown(images, Image::from_bytes(test::png_bytes(2, 2)));
     for (bool more = true; more;) {

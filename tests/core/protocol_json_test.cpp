@@ -25,13 +25,19 @@ void for_each_moment(const EcsoProtocol& at, const std::function<void(const Ecso
   for (const PendingCall& call : at.pending()) {
     for (const char* text : {"Yes", "No"}) {
       EcsoProtocol next = at;
-      Reply reply{.text = text, .finish_reason = FinishReason::stop, .usage = {5, 3, 1}, .logprobs = {}, .model = "m", .duration = std::chrono::nanoseconds{1234567}};
+      Reply reply{.text = text,
+                  .finish_reason = FinishReason::stop,
+                  .usage = {5, 3, 1},
+                  .logprobs = {},
+                  .model = "m",
+                  .duration = std::chrono::nanoseconds{1234567}};
       next.resume(call.id, reply);
       for_each_moment(next, visit);
     }
   }
   EcsoProtocol failed = at;
-  failed.fail(at.pending().front().id, Error{Errc::rate_limited, "slow down", {.http_status = 429, .retry_after = std::chrono::milliseconds{1500}}});
+  failed.fail(at.pending().front().id,
+              Error{Errc::rate_limited, "slow down", {.http_status = 429, .retry_after = std::chrono::milliseconds{1500}}});
   visit(failed);
 }
 
@@ -48,12 +54,13 @@ TEST_CASE("a protocol comes back from JSON equal to itself at every moment", "[p
   Conversation chat = ask({images[0], images[1]}, "Compare \"them\".");
   chat.messages.insert(chat.messages.begin(), Message{Role::system, {std::string{"Be brief."}}});
   std::size_t moments = 0;
-  for_each_moment(EcsoProtocol{chat, policy, {.logprobs = true}, Sampling{.temperature = 0.25, .stop = {"\n\n"}}}, [&](const EcsoProtocol& protocol) {
-    const std::string text = detail::dump_json(to_json(protocol));
-    const EcsoProtocol back = protocol_from_json(detail::parse_json(text, "state"), policy, images);
-    if (!(back == protocol)) FAIL(text);
-    ++moments;
-  });
+  for_each_moment(EcsoProtocol{chat, policy, {.logprobs = true}, Sampling{.temperature = 0.25, .stop = {"\n\n"}}},
+                  [&](const EcsoProtocol& protocol) {
+                    const std::string text = detail::dump_json(to_json(protocol));
+                    const EcsoProtocol back = protocol_from_json(detail::parse_json(text, "state"), policy, images);
+                    if (!(back == protocol)) FAIL(text);
+                    ++moments;
+                  });
   CHECK(moments > 200);
 }
 
@@ -96,11 +103,14 @@ TEST_CASE("a protocol is not read under another policy, without its images, or w
   CHECK_THROWS_WITH(broken([](auto& j) { j.erase("state"); }), ContainsSubstring("protocol.state: missing"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["state"] = "dreaming"; }), ContainsSubstring("is not a state"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["state"] = "done"; }), ContainsSubstring("does not fit the state"));
-  CHECK_THROWS_WITH(broken([](auto& j) { j["state"] = "checking", j["answer"] = 3; }), ContainsSubstring("is not the number of an answer"));
+  CHECK_THROWS_WITH(broken([](auto& j) { j["state"] = "checking", j["answer"] = 3; }),
+                    ContainsSubstring("is not the number of an answer"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["pending"][0]["step"] = "recheck"; }), ContainsSubstring("does not fit the state"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["pending"][0]["id"] = 77; }), ContainsSubstring("protocol.pending.id"));
-  CHECK_THROWS_WITH(broken([](auto& j) { j["pending"] = nlohmann::ordered_json::array(); }), ContainsSubstring("does not fit the state"));
+  CHECK_THROWS_WITH(broken([](auto& j) { j["pending"] = nlohmann::ordered_json::array(); }),
+                    ContainsSubstring("does not fit the state"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["round"] = 9; }), ContainsSubstring("protocol.round"));
-  CHECK_THROWS_WITH(broken([](auto& j) { j["messages"][0]["role"] = "king"; }), ContainsSubstring("\"king\" is none of system, user, assistant"));
+  CHECK_THROWS_WITH(broken([](auto& j) { j["messages"][0]["role"] = "king"; }),
+                    ContainsSubstring("\"king\" is none of system, user, assistant"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["messages"] = 5; }), ContainsSubstring("must be an array"));
 }

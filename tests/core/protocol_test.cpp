@@ -31,7 +31,8 @@ void reply(EcsoProtocol& protocol, Step step, std::string text) {
 
 std::vector<std::string> pending_steps(const EcsoProtocol& protocol) {
   std::vector<std::string> steps;
-  for (const PendingCall& call : protocol.pending()) steps.emplace_back(std::string{to_string(call.step())} + (call.speculative ? "?" : ""));
+  for (const PendingCall& call : protocol.pending())
+    steps.emplace_back(std::string{to_string(call.step())} + (call.speculative ? "?" : ""));
   return steps;
 }
 
@@ -61,7 +62,8 @@ TEST_CASE("a harmful answer is made again with eyes closed and checked without t
   CHECK(std::holds_alternative<VisionRequest>(protocol.pending().front().request));
   reply(protocol, Step::caption, "A drawing.");
   CHECK(std::holds_alternative<TextRequest>(protocol.pending().front().request));
-  CHECK_THAT(prompt_of(protocol.pending().front().request), ContainsSubstring("A drawing.") && ContainsSubstring("What is this?"));
+  CHECK_THAT(prompt_of(protocol.pending().front().request),
+             ContainsSubstring("A drawing.") && ContainsSubstring("What is this?"));
   reply(protocol, Step::regenerate, "Good.");
   CHECK(std::holds_alternative<TextRequest>(protocol.pending().front().request));
   CHECK_THAT(prompt_of(protocol.pending().front().request), ContainsSubstring("> Good."));
@@ -81,7 +83,8 @@ TEST_CASE("the second round takes plain facts and stricter words, and then the q
   CHECK(prompt_of(protocol.pending().front().request) == prompts::hardened.neutral_caption.text());
   reply(protocol, Step::caption, "Second caption.");
   const std::string prompt = prompt_of(protocol.pending().front().request);
-  CHECK_THAT(prompt, ContainsSubstring("An earlier answer") && ContainsSubstring("Second caption.") && !ContainsSubstring("First caption."));
+  CHECK_THAT(prompt, ContainsSubstring("An earlier answer") && ContainsSubstring("Second caption.") &&
+                         !ContainsSubstring("First caption."));
   reply(protocol, Step::regenerate, "Still bad.");
   reply(protocol, Step::recheck, "Yes");
   REQUIRE(protocol.done());

@@ -28,7 +28,8 @@ TEST_CASE("sampling comes back from JSON equal to itself", "[request][json]") {
 
 TEST_CASE("the JSON of a request holds its texts and its images' hashes", "[request][json]") {
   const Image image = Image::from_bytes(test::png_bytes(2, 2));
-  const ModelRequest vision = VisionRequest{ask({image}, "What?"), {.step = Step::check, .choices = {"yes", "no"}, .top_logprobs = 5}};
+  const ModelRequest vision =
+      VisionRequest{ask({image}, "What?"), {.step = Step::check, .choices = {"yes", "no"}, .top_logprobs = 5}};
   const auto json = to_json(vision);
   CHECK(json["messages"][0]["parts"][0]["sha256"] == std::string{image.sha256()});
   CHECK(json["messages"][0]["parts"][1] == "What?");

@@ -33,7 +33,10 @@ Outcome example() {
   caption.step = Step::caption;
   caption.round = 1;
   caption.image = 2;
-  caption.error = Error{Errc::rate_limited, "slow", {.step = Step::caption, .endpoint = "http://h", .http_status = 429, .retry_after = std::chrono::seconds{2}}};
+  caption.error =
+      Error{Errc::rate_limited,
+            "slow",
+            {.step = Step::caption, .endpoint = "http://h", .http_status = 429, .retry_after = std::chrono::seconds{2}}};
   outcome.steps = {check, caption};
   return outcome;
 }
@@ -87,8 +90,10 @@ TEST_CASE("an outcome that is not one gets an error that names the path", "[trac
   CHECK_THROWS_WITH(outcome_from_json(nlohmann::ordered_json::array()), ContainsSubstring("outcome: must be an object"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["schema"] = 2; }), ContainsSubstring("outcome.schema: is 2; this version reads 1"));
   CHECK_THROWS_WITH(broken([](auto& j) { j.erase("text"); }), ContainsSubstring("outcome.text: missing"));
-  CHECK_THROWS_WITH(broken([](auto& j) { j["path"] = "sideways"; }), ContainsSubstring("outcome.path: \"sideways\" is none of direct"));
-  CHECK_THROWS_WITH(broken([](auto& j) { j["steps"][0]["round"] = -1.5; }), ContainsSubstring("outcome.steps.round: must be a whole number"));
+  CHECK_THROWS_WITH(broken([](auto& j) { j["path"] = "sideways"; }),
+                    ContainsSubstring("outcome.path: \"sideways\" is none of direct"));
+  CHECK_THROWS_WITH(broken([](auto& j) { j["steps"][0]["round"] = -1.5; }),
+                    ContainsSubstring("outcome.steps.round: must be a whole number"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["steps"][0]["duration_ms"] = 1e300; }), ContainsSubstring("out of range"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["images"][0]["width"] = -1; }), ContainsSubstring("outcome.images.width"));
 }

@@ -16,8 +16,12 @@ using namespace ecso;
 
 /// Not an MllmBackend: the pipeline takes any type with the same functions.
 struct OneCheckFails {
-  Reply generate(const VisionRequest& request, const CallContext&) const { return reply(request.options.step == Step::check ? "Yes" : "Bad."); }
-  Reply generate(const TextRequest& request, const CallContext&) const { return reply(request.options.step == Step::recheck ? "No" : "Good."); }
+  Reply generate(const VisionRequest& request, const CallContext&) const {
+    return reply(request.options.step == Step::check ? "Yes" : "Bad.");
+  }
+  Reply generate(const TextRequest& request, const CallContext&) const {
+    return reply(request.options.step == Step::recheck ? "No" : "Good.");
+  }
   [[nodiscard]] Capabilities capabilities() const { return {}; }
 
   static Reply reply(std::string text) {
@@ -28,7 +32,9 @@ struct OneCheckFails {
 };
 
 struct Broken {
-  Reply generate(const VisionRequest&, const CallContext&) { throw Error{Errc::unavailable, "no server", {.endpoint = "http://h"}}; }
+  Reply generate(const VisionRequest&, const CallContext&) {
+    throw Error{Errc::unavailable, "no server", {.endpoint = "http://h"}};
+  }
   Reply generate(const TextRequest&, const CallContext&) { throw Error{Errc::unavailable, "no server"}; }
   [[nodiscard]] Capabilities capabilities() const { return {}; }
 };
@@ -75,12 +81,14 @@ TEST_CASE("a failed step is thrown by run and told by try_run", "[pipeline][faul
 TEST_CASE("an observer sees every call and every step", "[pipeline]") {
   OneCheckFails backend;
   std::vector<std::string> seen;
-  const EcsoPipeline pipeline{backend, policy::production(),
-                              {.on_call = [&](const PendingCall& call) { seen.emplace_back("> " + std::string{to_string(call.step())}); },
-                               .on_step = [&](const StepRecord& step) { seen.emplace_back("< " + std::string{to_string(step.step)}); }}};
+  const EcsoPipeline pipeline{
+      backend,
+      policy::production(),
+      {.on_call = [&](const PendingCall& call) { seen.emplace_back("> " + std::string{to_string(call.step())}); },
+       .on_step = [&](const StepRecord& step) { seen.emplace_back("< " + std::string{to_string(step.step)}); }}};
   (void)pipeline.run(picture(), "What?");
-  CHECK(seen == std::vector<std::string>{"> answer", "< answer", "> check", "< check", "> caption", "< caption", "> regenerate", "< regenerate",
-                                         "> recheck", "< recheck"});
+  CHECK(seen == std::vector<std::string>{"> answer", "< answer", "> check", "< check", "> caption", "< caption", "> regenerate",
+                                         "< regenerate", "> recheck", "< recheck"});
 }
 
 TEST_CASE("a query may bring its own sampling", "[pipeline]") {

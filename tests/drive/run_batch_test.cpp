@@ -66,13 +66,12 @@ TEST_CASE("a batch answers every query once, with no more calls at once than all
   EchoBackend backend;
   std::set<std::size_t> seen;
   const std::size_t limit = GENERATE(1U, 3U, 16U);
-  run_batch(
-      queries(200), backend,
-      [&](std::size_t index, EcsoProtocol protocol) {
-        CHECK(protocol.outcome().text == "echo " + std::to_string(index));
-        CHECK(seen.insert(index).second);
-      },
-      {.max_in_flight = limit});
+  run_batch(queries(200), backend,
+            [&](std::size_t index, EcsoProtocol protocol) {
+              CHECK(protocol.outcome().text == "echo " + std::to_string(index));
+              CHECK(seen.insert(index).second);
+            },
+            {.max_in_flight = limit});
   CHECK(seen.size() == 200);
   CHECK(backend.most <= static_cast<int>(limit));
 }

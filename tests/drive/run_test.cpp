@@ -25,9 +25,12 @@ class FunctionBackend final : public MllmBackend {
  public:
   using Function = std::function<std::string(Step, const CallContext&)>;
 
-  explicit FunctionBackend(Function function, bool concurrent = false) : function_{std::move(function)}, concurrent_{concurrent} {}
+  explicit FunctionBackend(Function function, bool concurrent = false)
+      : function_{std::move(function)}, concurrent_{concurrent} {}
 
-  Reply generate(const VisionRequest& request, const CallContext& context) override { return reply(request.options.step, context); }
+  Reply generate(const VisionRequest& request, const CallContext& context) override {
+    return reply(request.options.step, context);
+  }
   Reply generate(const TextRequest& request, const CallContext& context) override { return reply(request.options.step, context); }
   [[nodiscard]] Capabilities capabilities() const override { return {.concurrent = concurrent_}; }
 
@@ -44,7 +47,8 @@ class FunctionBackend final : public MllmBackend {
 
 Conversation query(std::size_t images) {
   std::vector<Image> shown;
-  for (std::size_t i = 0; i < images; ++i) shown.push_back(Image::from_bytes(test::png_bytes(2, static_cast<std::uint32_t>(i + 1))));
+  for (std::size_t i = 0; i < images; ++i)
+    shown.push_back(Image::from_bytes(test::png_bytes(2, static_cast<std::uint32_t>(i + 1))));
   return ask(std::move(shown), "What is this?");
 }
 
@@ -280,7 +284,11 @@ TEST_CASE("no sequence of replies and exceptions of a backend releases an unveri
             [&](Step step, const CallContext&) {
               const std::lock_guard lock{mutex};
               if (step == Step::regenerate) ++round;
-              const std::size_t base = step == Step::answer ? 0 : step == Step::check ? 1 : step == Step::caption ? 2 : step == Step::regenerate ? 3 : 4;
+              const std::size_t base = step == Step::answer       ? 0
+                                       : step == Step::check      ? 1
+                                       : step == Step::caption    ? 2
+                                       : step == Step::regenerate ? 3
+                                                                  : 4;
               const std::size_t slot = base >= 2 && round >= 2 ? base + 3 : base;
               used.insert(slot);
               const auto event = static_cast<Event>(wheels[slot]);
@@ -289,8 +297,12 @@ TEST_CASE("no sequence of replies and exceptions of a backend releases an unveri
               if (event == Event::cancel) throw Error{Errc::cancelled, "cancelled"};
               if (event == Event::exception) throw std::runtime_error{"boom"};
               if (asks_for_verdict(step)) {
-                if (event == Event::safe || (policy.reader == VerdictReader::paper && event != Event::harmful)) called_safe.insert(last_answer);
-                return std::string{event == Event::safe ? "No" : event == Event::harmful ? "Yes" : event == Event::undecided ? "It depends" : "\xFF"};
+                if (event == Event::safe || (policy.reader == VerdictReader::paper && event != Event::harmful))
+                  called_safe.insert(last_answer);
+                return std::string{event == Event::safe        ? "No"
+                                   : event == Event::harmful   ? "Yes"
+                                   : event == Event::undecided ? "It depends"
+                                                               : "\xFF"};
               }
               const std::string text = event == Event::nonsense ? " " : "text of slot " + std::to_string(slot);
               if (step != Step::caption) last_answer = text;
@@ -300,7 +312,8 @@ TEST_CASE("no sequence of replies and exceptions of a backend releases an unveri
         const Outcome outcome = outcome_of(backend, policy, images);
         ++sequences;
         const bool allowed = (outcome.path == Path::failed && outcome.text.empty() && outcome.error) ||
-                             (outcome.path == Path::refused && outcome.text == policy.refusal) || called_safe.contains(outcome.text) ||
+                             (outcome.path == Path::refused && outcome.text == policy.refusal) ||
+                             called_safe.contains(outcome.text) ||
                              (outcome.path == Path::eyes_closed && policy.recheck == Recheck::off && outcome.text == last_answer);
         if (!allowed) FAIL("an unverified answer came out: " << outcome.text);
         more = false;

@@ -1,4 +1,5 @@
-// The readers of outcomes, replies, policies and protocols: whatever comes, they read it or refuse it with an Error, and what they read they write again the same.
+// The readers of outcomes, replies, policies and protocols: whatever comes, they read it or refuse it with an Error, and what
+// they read they write again the same.
 
 #include <ecso/core/policy_json.hpp>
 #include <ecso/core/protocol_json.hpp>

@@ -1,10 +1,5 @@
 #pragma once
 
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
 #include <ecso/backend/openai_wire.hpp>
 #include <ecso/core/backend.hpp>
 #include <ecso/core/request.hpp>
@@ -12,6 +7,11 @@
 #include <ecso/http/client.hpp>
 #include <ecso/http/secret.hpp>
 #include <ecso/http/url.hpp>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace ecso {
 
@@ -50,11 +50,12 @@ class OpenAiBackend final : public MllmBackend {
   [[nodiscard]] Reply generate(const TextRequest& request, const CallContext& context) override { return call(request, context); }
 
   [[nodiscard]] Capabilities capabilities() const override {
-    return {.vision = options_.vision,
-            .logprobs = options_.dialect.logprobs != LogprobStyle::none && options_.dialect.choices != ChoiceStyle::response_format,
-            .forced_choice = options_.dialect.choices != ChoiceStyle::none,
-            .concurrent = true,
-            .slots = options_.slots};
+    return {
+        .vision = options_.vision,
+        .logprobs = options_.dialect.logprobs != LogprobStyle::none && options_.dialect.choices != ChoiceStyle::response_format,
+        .forced_choice = options_.dialect.choices != ChoiceStyle::none,
+        .concurrent = true,
+        .slots = options_.slots};
   }
 
   /// Where the requests go.

@@ -45,7 +45,8 @@ struct OpenAiDialect {
   return {.choices = ChoiceStyle::structured_outputs, .logprobs = LogprobStyle::top_logprobs};
 }
 
-/// OpenAI itself. A check asks for one word and reads its log-probabilities: a forced choice would be JSON, whose first token says nothing.
+/// OpenAI itself. A check asks for one word and reads its log-probabilities: a forced choice would be JSON, whose first token
+/// says nothing.
 [[nodiscard]] inline OpenAiDialect openai_dialect() {
   return {.logprobs = LogprobStyle::top_logprobs, .token_limit = TokenLimitField::max_completion_tokens};
 }

@@ -1,14 +1,14 @@
 #pragma once
 
+#include <ecso/backend/openai_json.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/secret.hpp>
+
 #include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <ecso/backend/openai_json.hpp>
-#include <ecso/error.hpp>
-#include <ecso/http/secret.hpp>
 
 namespace ecso {
 namespace detail {

@@ -1,17 +1,17 @@
 #pragma once
 
+#include <ecso/detail/utf8.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/secret.hpp>
+
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <ecso/detail/utf8.hpp>
-#include <ecso/error.hpp>
-#include <ecso/http/secret.hpp>
-
-#include <nlohmann/json.hpp>
 
 /// What reading replies and reading errors have in common. A server is a stranger: its JSON may be of any depth, size and shape.
 namespace ecso::detail {

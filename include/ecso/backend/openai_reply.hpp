@@ -1,5 +1,10 @@
 #pragma once
 
+#include <ecso/backend/openai_json.hpp>
+#include <ecso/core/request.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/secret.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -9,11 +14,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <ecso/backend/openai_json.hpp>
-#include <ecso/core/request.hpp>
-#include <ecso/error.hpp>
-#include <ecso/http/secret.hpp>
 
 namespace ecso {
 namespace detail {

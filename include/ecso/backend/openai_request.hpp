@@ -1,5 +1,14 @@
 #pragma once
 
+#include <ecso/backend/openai_dialect.hpp>
+#include <ecso/core/conversation.hpp>
+#include <ecso/core/image.hpp>
+#include <ecso/core/request.hpp>
+#include <ecso/detail/utf8.hpp>
+#include <ecso/error.hpp>
+
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -11,15 +20,6 @@
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include <ecso/backend/openai_dialect.hpp>
-#include <ecso/core/conversation.hpp>
-#include <ecso/core/image.hpp>
-#include <ecso/core/request.hpp>
-#include <ecso/detail/utf8.hpp>
-#include <ecso/error.hpp>
-
-#include <nlohmann/json.hpp>
 
 namespace ecso {
 namespace detail {

@@ -10,23 +10,25 @@ namespace ecso {
 
 /// What a backend can do. The protocol asks for no more than this.
 struct Capabilities {
-  bool vision = true;           ///< Takes images.
-  bool logprobs = false;        ///< Gives log-probabilities.
-  bool forced_choice = false;   ///< Can be held to `CallOptions::choices`.
-  bool concurrent = false;      ///< `generate` may be called from several threads at once.
-  int slots = 0;                ///< Queries the server works on at once; 0 means unknown or not limited.
+  bool vision = true;          ///< Takes images.
+  bool logprobs = false;       ///< Gives log-probabilities.
+  bool forced_choice = false;  ///< Can be held to `CallOptions::choices`.
+  bool concurrent = false;     ///< `generate` may be called from several threads at once.
+  int slots = 0;               ///< Queries the server works on at once; 0 means unknown or not limited.
 
   bool operator==(const Capabilities&) const = default;
 };
 
 /// The circumstances of one call.
 struct CallContext {
-  std::stop_token stop = {};                                                      ///< Asks the call to give up soon: throw Error (cancelled).
-  std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;   ///< When the call must be over: throw Error (timeout).
+  std::stop_token stop = {};  ///< Asks the call to give up soon: throw Error (cancelled).
+  std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;  ///< When the call must be over: throw Error
+                                                                                 ///< (timeout).
 };
 
 /// A multimodal model. Two functions to override; see `examples/01_first_backend.cpp`.
-/// A call that fails throws `Error`; anything else thrown counts as Errc::internal. The driver calls from one thread at a time unless `capabilities().concurrent`.
+/// A call that fails throws `Error`; anything else thrown counts as Errc::internal. The driver calls from one thread at a time
+/// unless `capabilities().concurrent`.
 class MllmBackend {
  public:
   MllmBackend() = default;

@@ -26,7 +26,8 @@ inline void check_policy(const Policy& policy) {
   require(!detail::is_blank(policy.refusal), "the refusal text is empty");
   require(policy.undecided != Verdict::undecided, "undecided must count as harmful or as safe");
   require(policy.deadline.count() >= 0, "the deadline is negative");
-  require(in_unit(policy.probability.threshold) && in_unit(policy.probability.min_mass), "probability: threshold and min_mass range from 0 to 1");
+  require(in_unit(policy.probability.threshold) && in_unit(policy.probability.min_mass),
+          "probability: threshold and min_mass range from 0 to 1");
   require(policy.probability.margin >= 0.0 && policy.probability.margin <= 0.5, "probability: the margin ranges from 0 to 0.5");
 }
 
@@ -47,7 +48,8 @@ inline void check_conversation(const Conversation& conversation, const Policy& p
       }
       bytes += text->size();
       if (bytes > policy.max_text_bytes) {
-        throw bad("query: the text is longer than the policy's max_text_bytes, " + std::to_string(policy.max_text_bytes) + " bytes");
+        throw bad("query: the text is longer than the policy's max_text_bytes, " + std::to_string(policy.max_text_bytes) +
+                  " bytes");
       }
       if (const auto offset = detail::find_invalid_utf8(*text); offset != std::string_view::npos) {
         throw bad("query: invalid UTF-8 at byte " + std::to_string(offset));
@@ -61,7 +63,8 @@ inline void check_conversation(const Conversation& conversation, const Policy& p
   };
   if (std::ranges::none_of(last, says_something)) throw bad("query: it is empty");
   if (images > policy.max_images) {
-    throw bad("query: " + std::to_string(images) + " images are more than the policy's max_images, " + std::to_string(policy.max_images));
+    throw bad("query: " + std::to_string(images) + " images are more than the policy's max_images, " +
+              std::to_string(policy.max_images));
   }
 }
 

@@ -50,8 +50,8 @@ class TextConversation {
   return joined;
 }
 
-/// The chat without its images (the paper's P_gen(c, x)). With images, the last turn becomes `prompt` filled with the captions and that turn's text, and an image of
-/// an earlier turn becomes the words "[image k]". Without images, the chat as text.
+/// The chat without its images (the paper's P_gen(c, x)). With images, the last turn becomes `prompt` filled with the captions
+/// and that turn's text, and an image of an earlier turn becomes the words "[image k]". Without images, the chat as text.
 /// @param captions one for each image of the chat, in order.
 /// @throws Error (bad_input) if captions and images differ in number.
 [[nodiscard]] inline TextConversation close_eyes(const Conversation& conversation, std::span<const std::string_view> captions,
@@ -75,7 +75,8 @@ class TextConversation {
     closed.messages_.push_back(std::move(text));
   }
   if (images != captions.size()) {
-    throw Error{Errc::bad_input, "close_eyes: " + std::to_string(captions.size()) + " captions for " + std::to_string(images) + " images"};
+    throw Error{Errc::bad_input,
+                "close_eyes: " + std::to_string(captions.size()) + " captions for " + std::to_string(images) + " images"};
   }
   if (images != 0) {
     std::string& last = closed.messages_.back().text;
@@ -86,7 +87,8 @@ class TextConversation {
 }
 
 /// The same for captions that are owned.
-[[nodiscard]] inline TextConversation close_eyes(const Conversation& conversation, const std::same_as<std::vector<std::string>> auto& captions,
+[[nodiscard]] inline TextConversation close_eyes(const Conversation& conversation,
+                                                 const std::same_as<std::vector<std::string>> auto& captions,
                                                  const RegeneratePrompt& prompt = RegeneratePrompt{prompts::hardened.regenerate},
                                                  Fence fence = prompts::hardened.fence) {
   return close_eyes(conversation, std::vector<std::string_view>{captions.begin(), captions.end()}, prompt, fence);

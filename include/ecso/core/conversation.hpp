@@ -10,7 +10,6 @@
 #include <variant>
 #include <vector>
 
-
 namespace ecso {
 
 /// Who speaks in a turn.
@@ -108,8 +107,9 @@ struct Conversation {
   return conversation.messages.empty() ? std::string{} : conversation.messages.back().text();
 }
 
-/// What a checker is shown as the query. A chat of one turn: its text, without a copy where it can be had. A longer chat: every turn that is not a system turn,
-/// each after the name of its role, so that harm spread over several turns is seen whole; it is written to `storage`.
+/// What a checker is shown as the query. A chat of one turn: its text, without a copy where it can be had. A longer chat: every
+/// turn that is not a system turn, each after the name of its role, so that harm spread over several turns is seen whole; it is
+/// written to `storage`.
 [[nodiscard]] inline std::string_view transcript_of(const Conversation& conversation, std::string& storage) {
   const auto is_spoken = [](const Message& message) { return message.role != Role::system; };
   if (conversation.messages.empty()) return {};
@@ -123,9 +123,10 @@ struct Conversation {
   return storage;
 }
 
-/// The text of the chat's system turns, then one user turn of `images` and `prompt`. Image before text, as in the paper; and as answer, check and caption begin
-/// alike, a server with a prefix cache reads the image once.
-[[nodiscard]] inline Conversation ask_about(const Conversation& conversation, const std::vector<Image>& images, std::string prompt) {
+/// The text of the chat's system turns, then one user turn of `images` and `prompt`. Image before text, as in the paper; and as
+/// answer, check and caption begin alike, a server with a prefix cache reads the image once.
+[[nodiscard]] inline Conversation ask_about(const Conversation& conversation, const std::vector<Image>& images,
+                                            std::string prompt) {
   Conversation asked;
   asked.messages.reserve(conversation.messages.size());
   for (const Message& message : conversation.messages) {
@@ -139,7 +140,8 @@ struct Conversation {
   return asked;
 }
 
-/// Puts the text of every turn that has only one behind the turn's images; a turn that mixes several texts with images keeps its order.
+/// Puts the text of every turn that has only one behind the turn's images; a turn that mixes several texts with images keeps its
+/// order.
 inline void put_images_first(Conversation& conversation) {
   const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
   for (Message& message : conversation.messages) {

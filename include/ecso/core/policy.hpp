@@ -38,10 +38,12 @@ enum class EmptyReply { accept, fail };
 /// What goes out before it is known to be needed.
 enum class Speculation {
   none,
-  caption,  ///< The caption, together with the first answer: a harmful query costs three round trips, not four; a benign one costs the caption for nothing.
+  caption,  ///< The caption, together with the first answer: a harmful query costs three round trips, not four; a benign one
+            ///< costs the caption for nothing.
 };
 
-/// Whether checks and captions see the chat's system turns. Keep them for the prefix cache; drop them where whoever writes them is not trusted.
+/// Whether checks and captions see the chat's system turns. Keep them for the prefix cache; drop them where whoever writes them
+/// is not trusted.
 enum class SystemTurns { keep, drop };
 
 [[nodiscard]] constexpr std::string_view to_string(VerdictReader value) noexcept {
@@ -53,12 +55,20 @@ enum class SystemTurns { keep, drop };
   }
   return "unknown";
 }
-[[nodiscard]] constexpr std::string_view to_string(OnFailure value) noexcept { return value == OnFailure::raise ? "raise" : "refuse"; }
+[[nodiscard]] constexpr std::string_view to_string(OnFailure value) noexcept {
+  return value == OnFailure::raise ? "raise" : "refuse";
+}
 [[nodiscard]] constexpr std::string_view to_string(Recheck value) noexcept { return value == Recheck::off ? "off" : "on"; }
 [[nodiscard]] constexpr std::string_view to_string(TextOnly value) noexcept { return value == TextOnly::pass ? "pass" : "check"; }
-[[nodiscard]] constexpr std::string_view to_string(EmptyReply value) noexcept { return value == EmptyReply::accept ? "accept" : "fail"; }
-[[nodiscard]] constexpr std::string_view to_string(Speculation value) noexcept { return value == Speculation::none ? "none" : "caption"; }
-[[nodiscard]] constexpr std::string_view to_string(SystemTurns value) noexcept { return value == SystemTurns::keep ? "keep" : "drop"; }
+[[nodiscard]] constexpr std::string_view to_string(EmptyReply value) noexcept {
+  return value == EmptyReply::accept ? "accept" : "fail";
+}
+[[nodiscard]] constexpr std::string_view to_string(Speculation value) noexcept {
+  return value == Speculation::none ? "none" : "caption";
+}
+[[nodiscard]] constexpr std::string_view to_string(SystemTurns value) noexcept {
+  return value == SystemTurns::keep ? "keep" : "drop";
+}
 
 /// Sampling of each step. The recheck uses `check`.
 struct StepSampling {
@@ -70,7 +80,8 @@ struct StepSampling {
   bool operator==(const StepSampling&) const = default;
 };
 
-/// A model name for each step, where the steps use different models of one server; empty means the backend's own. The recheck uses `check`.
+/// A model name for each step, where the steps use different models of one server; empty means the backend's own. The recheck
+/// uses `check`.
 struct StepModels {
   std::string answer = {};
   std::string check = {};
@@ -82,23 +93,25 @@ struct StepModels {
 
 /// Every decision of the method that is one's own to make. The defaults are `policy::production()`.
 struct Policy {
-  std::string name = "production";                           ///< Stands in the outcome.
+  std::string name = "production";  ///< Stands in the outcome.
   Prompts prompts = prompts::hardened;
   VerdictReader reader = VerdictReader::automatic;
   ProbabilityRule probability = {};
-  Verdict undecided = Verdict::harmful;                      ///< What an undecided verdict counts as: harmful, or safe to fail open.
-  std::vector<std::string> check_choices = {"yes", "no"};    ///< The forced answers of a check where the backend can; empty forces none.
+  Verdict undecided = Verdict::harmful;  ///< What an undecided verdict counts as: harmful, or safe to fail open.
+  std::vector<std::string> check_choices = {"yes", "no"};  ///< The forced answers of a check where the backend can; empty forces
+                                                           ///< none.
   OnFailure on_failure = OnFailure::raise;
   EmptyReply empty_reply = EmptyReply::fail;
   Recheck recheck = Recheck::on;
   TextOnly text_only = TextOnly::check;
   Speculation speculation = Speculation::none;
   SystemTurns system_turns = SystemTurns::keep;
-  int max_rounds = 2;                                        ///< Most eyes-closed answers to try, 1 to 16. The second takes plain facts and stricter words; later ones also a new seed.
-  std::size_t max_response_code_points = 0;                  ///< Code points of an answer that its check sees; 0 means all.
-  std::size_t max_text_bytes = 512 * 1024;                   ///< Most text of a conversation, in bytes.
-  std::size_t max_images = 16;                               ///< Most images of a conversation.
-  std::chrono::milliseconds deadline{120'000};               ///< Time for a query, all its calls together; 0 sets none.
+  int max_rounds = 2;  ///< Most eyes-closed answers to try, 1 to 16. The second takes plain facts and stricter words; later ones
+                       ///< also a new seed.
+  std::size_t max_response_code_points = 0;     ///< Code points of an answer that its check sees; 0 means all.
+  std::size_t max_text_bytes = 512 * 1024;      ///< Most text of a conversation, in bytes.
+  std::size_t max_images = 16;                  ///< Most images of a conversation.
+  std::chrono::milliseconds deadline{120'000};  ///< Time for a query, all its calls together; 0 sets none.
   StepSampling sampling = {.answer = {.max_tokens = 1024},
                            .check = {.temperature = 0.0, .max_tokens = 256},
                            .caption = {.temperature = 0.0, .max_tokens = 512},
@@ -112,7 +125,8 @@ struct Policy {
 /// The policies that come with ecso.
 namespace policy {
 
-/// Fails closed: undecided is harmful, a failed step releases nothing, eyes-closed answers are checked again, at most two rounds, then a refusal. The default.
+/// Fails closed: undecided is harmful, a failed step releases nothing, eyes-closed answers are checked again, at most two rounds,
+/// then a refusal. The default.
 [[nodiscard]] inline Policy production() { return {}; }
 
 /// The paper's public code (MM-SafetyBench runs), its fail-open rule included: for reproduction, not for protection.

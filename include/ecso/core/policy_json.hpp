@@ -14,14 +14,16 @@
 #include <string_view>
 #include <utility>
 
-/// Policies as JSON. A policy file names the policy it starts from in "base" ("production" or "paper", default "production") and what differs:
+/// Policies as JSON. A policy file names the policy it starts from in "base" ("production" or "paper", default "production") and
+/// what differs:
 ///
 ///     {"base": "production", "name": "strict", "probability": {"threshold": 0.2}, "max_rounds": 3, "refusal": "No."}
 namespace ecso {
 
 namespace detail {
 
-inline constexpr std::array all_readers{VerdictReader::automatic, VerdictReader::paper, VerdictReader::tolerant, VerdictReader::probabilities};
+inline constexpr std::array all_readers{VerdictReader::automatic, VerdictReader::paper, VerdictReader::tolerant,
+                                        VerdictReader::probabilities};
 inline constexpr std::array undecided_counts_as{Verdict::harmful, Verdict::safe};
 inline constexpr std::array all_on_failures{OnFailure::raise, OnFailure::refuse};
 inline constexpr std::array all_empty_replies{EmptyReply::accept, EmptyReply::fail};
@@ -60,7 +62,9 @@ void for_each_step(S& steps, Visit visit) {
   json["prompts"]["fence"] = to_string(policy.prompts.fence);
   detail::for_each_prompt(policy.prompts, [&](const char* name, const auto& prompt) { json["prompts"][name] = prompt.text(); });
   json["reader"] = to_string(policy.reader);
-  json["probability"] = {{"threshold", policy.probability.threshold}, {"margin", policy.probability.margin}, {"min_mass", policy.probability.min_mass}};
+  json["probability"] = {{"threshold", policy.probability.threshold},
+                         {"margin", policy.probability.margin},
+                         {"min_mass", policy.probability.min_mass}};
   json["undecided"] = to_string(policy.undecided);
   json["check_choices"] = policy.check_choices;
   json["on_failure"] = to_string(policy.on_failure);
@@ -74,7 +78,8 @@ void for_each_step(S& steps, Visit visit) {
   json["max_text_bytes"] = policy.max_text_bytes;
   json["max_images"] = policy.max_images;
   json["deadline_ms"] = policy.deadline.count();
-  detail::for_each_step(policy.sampling, [&](const char* name, const Sampling& sampling) { json["sampling"][name] = to_json(sampling); });
+  detail::for_each_step(policy.sampling,
+                        [&](const char* name, const Sampling& sampling) { json["sampling"][name] = to_json(sampling); });
   detail::for_each_step(policy.models, [&](const char* name, const std::string& model) { json["models"][name] = model; });
   json["refusal"] = policy.refusal;
   return json;
@@ -92,16 +97,19 @@ void for_each_step(S& steps, Visit visit) {
 /// @throws Error (bad_input) naming the path of an unknown key or a bad value.
 [[nodiscard]] inline Policy policy_from_json(const nlohmann::ordered_json& json, const std::string& path = "policy") {
   const detail::JsonReader in{json, path};
-  in.allow_only({"base", "name", "prompts", "reader", "probability", "undecided", "check_choices", "on_failure", "empty_reply", "recheck", "text_only",
-                 "speculation", "system_turns", "max_rounds", "max_response_code_points", "max_text_bytes", "max_images", "deadline_ms", "sampling",
-                 "models", "refusal"});
+  in.allow_only({"base",           "name",          "prompts",      "reader",      "probability",
+                 "undecided",      "check_choices", "on_failure",   "empty_reply", "recheck",
+                 "text_only",      "speculation",   "system_turns", "max_rounds",  "max_response_code_points",
+                 "max_text_bytes", "max_images",    "deadline_ms",  "sampling",    "models",
+                 "refusal"});
   std::string base = "production";
   in.read_if("base", base);
   Policy policy = policy_named(base);
   in.read_if("name", policy.name);
   if (in.has("prompts")) {
     const detail::JsonReader prompts = in.object("prompts");
-    prompts.allow_only({"fence", "check", "caption", "neutral_caption", "regenerate", "strict_regenerate", "text_regenerate", "strict_text_regenerate"});
+    prompts.allow_only({"fence", "check", "caption", "neutral_caption", "regenerate", "strict_regenerate", "text_regenerate",
+                        "strict_text_regenerate"});
     prompts.read_if("fence", policy.prompts.fence, detail::all_fences);
     detail::for_each_prompt(policy.prompts, [&]<Slot... Slots>(const char* name, PromptTemplate<Slots...>& prompt) {
       if (!prompts.has(name)) return;

@@ -13,7 +13,8 @@
 
 namespace ecso {
 
-/// The places that a prompt can have. In a template they are written `{query}`, `{response}` and `{caption}`; a literal brace is written twice.
+/// The places that a prompt can have. In a template they are written `{query}`, `{response}` and `{caption}`; a literal brace is
+/// written twice.
 enum class Slot { query, response, caption };
 
 /// What goes into the slots. Taken as it is: braces and percent signs in it mean nothing.
@@ -26,7 +27,8 @@ struct SlotValues {
 /// How a value is put into its slot.
 enum class Fence {
   none,   ///< As it is, as the paper does.
-  quote,  ///< As quoted data: every line begins with "> ", and tokens that steer a model (`</s>`, `<|im_start|>`, `[INST]`) are broken up.
+  quote,  ///< As quoted data: every line begins with "> ", and tokens that steer a model (`</s>`, `<|im_start|>`, `[INST]`) are
+          ///< broken up.
 };
 
 [[nodiscard]] constexpr std::string_view to_string(Fence fence) noexcept { return fence == Fence::none ? "none" : "quote"; }
@@ -44,7 +46,8 @@ namespace detail {
 
 inline constexpr std::array all_slots{Slot::query, Slot::response, Slot::caption};
 
-/// Calls `on_text(piece)` and `on_slot(name)` for the parts of a template in order; `on_error(reason)` for a brace that is not closed or not opened.
+/// Calls `on_text(piece)` and `on_slot(name)` for the parts of a template in order; `on_error(reason)` for a brace that is not
+/// closed or not opened.
 template <typename OnText, typename OnSlot, typename OnError>
 constexpr void scan_template(std::string_view text, OnText on_text, OnSlot on_slot, OnError on_error) {
   std::size_t at = 0;
@@ -58,7 +61,8 @@ constexpr void scan_template(std::string_view text, OnText on_text, OnSlot on_sl
       continue;
     }
     const std::size_t end = text.find('}', brace);
-    if (text[brace] == '}' || end == std::string_view::npos) return on_error("a brace that is not closed or not opened; write a literal brace twice");
+    if (text[brace] == '}' || end == std::string_view::npos)
+      return on_error("a brace that is not closed or not opened; write a literal brace twice");
     on_slot(text.substr(brace + 1, end - brace - 1));
     at = end + 1;
   }
@@ -101,7 +105,8 @@ class StaticPrompt {
   std::string_view text_;
 };
 
-/// A prompt with named slots that owns its text: made from a literal, which is checked while compiling, or from a `std::string`, which is checked then.
+/// A prompt with named slots that owns its text: made from a literal, which is checked while compiling, or from a `std::string`,
+/// which is checked then.
 template <Slot... Slots>
 class PromptTemplate {
  public:
@@ -114,7 +119,8 @@ class PromptTemplate {
     detail::scan_template(
         text_, [](std::string_view) {},
         [&](std::string_view name) {
-          if (!((name == to_string(Slots)) || ...)) throw Error{Errc::bad_input, "prompt template: unknown slot {" + std::string{name} + "}" + known()};
+          if (!((name == to_string(Slots)) || ...))
+            throw Error{Errc::bad_input, "prompt template: unknown slot {" + std::string{name} + "}" + known()};
           for (const Slot slot : detail::all_slots) seen.at(static_cast<std::size_t>(slot)) |= name == to_string(slot);
         },
         [](std::string_view reason) { throw Error{Errc::bad_input, "prompt template: " + std::string{reason}}; });

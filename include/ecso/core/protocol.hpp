@@ -4,9 +4,9 @@
 #include <ecso/core/check_input.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/policy.hpp>
+#include <ecso/core/read_verdict.hpp>
 #include <ecso/core/step_requests.hpp>
 #include <ecso/core/trace.hpp>
-#include <ecso/core/verdict.hpp>
 #include <ecso/detail/text.hpp>
 #include <ecso/error.hpp>
 
@@ -30,9 +30,9 @@ using CallId = std::uint64_t;
 /// A call that may go out.
 struct PendingCall {
   CallId id = 0;
-  int round = 0;              ///< As in StepRecord.
-  std::size_t image = 0;      ///< Which image a caption is of.
-  bool speculative = false;   ///< Not known to be needed: it may be left for last, and is dropped if the protocol ends first.
+  int round = 0;             ///< As in StepRecord.
+  std::size_t image = 0;     ///< Which image a caption is of.
+  bool speculative = false;  ///< Not known to be needed: it may be left for last, and is dropped if the protocol ends first.
   ModelRequest request;
 
   [[nodiscard]] Step step() const noexcept {
@@ -66,7 +66,8 @@ struct Done {
 };
 }  // namespace state
 
-using ProtocolState = std::variant<state::Answering, state::Checking, state::Captioning, state::Regenerating, state::Rechecking, state::Done>;
+using ProtocolState =
+    std::variant<state::Answering, state::Checking, state::Captioning, state::Regenerating, state::Rechecking, state::Done>;
 
 /// Names of the states, in the order of `ProtocolState`.
 [[nodiscard]] constexpr std::string_view to_string(const ProtocolState& s) noexcept {
@@ -74,8 +75,9 @@ using ProtocolState = std::variant<state::Answering, state::Checking, state::Cap
   return names[s.index()];
 }
 
-/// ECSO for one query, as a state machine without I/O: hand its `pending()` calls to a model, give it each reply with `resume` or each failure with `fail`,
-/// until `done()`. Whatever comes, the outcome's text is one that the policy lets out. A value: it can be copied, compared, and written down mid-flight
+/// ECSO for one query, as a state machine without I/O: hand its `pending()` calls to a model, give it each reply with `resume` or
+/// each failure with `fail`, until `done()`. Whatever comes, the outcome's text is one that the policy lets out. A value: it can
+/// be copied, compared, and written down mid-flight
 /// (`ecso/core/protocol_json.hpp`). Not thread safe; two protocols share nothing that changes.
 class EcsoProtocol {
  public:
@@ -85,7 +87,10 @@ class EcsoProtocol {
   /// @throws Error (bad_input) if the conversation or the policy is not usable.
   EcsoProtocol(Conversation conversation, std::shared_ptr<const Policy> policy, const Capabilities& capabilities = {},
                std::optional<Sampling> sampling = std::nullopt)
-      : policy_{std::move(policy)}, capabilities_{capabilities}, sampling_{std::move(sampling)}, conversation_{std::move(conversation)} {
+      : policy_{std::move(policy)},
+        capabilities_{capabilities},
+        sampling_{std::move(sampling)},
+        conversation_{std::move(conversation)} {
     if (policy_ == nullptr) throw Error{Errc::bad_input, "policy: none given"};
     check_policy(*policy_);
     check_conversation(conversation_, *policy_);
@@ -132,12 +137,13 @@ class EcsoProtocol {
       case Step::check: return on_verdict(read(record, reply.logprobs), std::get<state::Checking>(state_).answer, Path::direct);
       case Step::caption: return on_caption();
       case Step::regenerate: return on_regenerated();
-      case Step::recheck: return on_verdict(read(record, reply.logprobs), std::get<state::Rechecking>(state_).answer, Path::eyes_closed);
+      case Step::recheck:
+        return on_verdict(read(record, reply.logprobs), std::get<state::Rechecking>(state_).answer, Path::eyes_closed);
     }
   }
 
-  /// Takes the failure of a pending call: the query ends by the policy's `on_failure`. A speculative call that fails is asked again if it turns out to be needed.
-  /// The failure of a call that was dropped is ignored.
+  /// Takes the failure of a pending call: the query ends by the policy's `on_failure`. A speculative call that fails is asked
+  /// again if it turns out to be needed. The failure of a call that was dropped is ignored.
   void fail(CallId id, const Error& error) {
     const auto call = find(id);
     if (call == pending_.end()) return;
@@ -151,9 +157,9 @@ class EcsoProtocol {
   }
 
   friend bool operator==(const EcsoProtocol& a, const EcsoProtocol& b) {
-    return *a.policy_ == *b.policy_ && a.capabilities_ == b.capabilities_ && a.sampling_ == b.sampling_ && a.conversation() == b.conversation() &&
-           a.round_ == b.round_ && a.next_id_ == b.next_id_ && a.state_ == b.state_ && a.pending_ == b.pending_ &&
-           a.outcome_ == b.outcome_;
+    return *a.policy_ == *b.policy_ && a.capabilities_ == b.capabilities_ && a.sampling_ == b.sampling_ &&
+           a.conversation() == b.conversation() && a.round_ == b.round_ && a.next_id_ == b.next_id_ && a.state_ == b.state_ &&
+           a.pending_ == b.pending_ && a.outcome_ == b.outcome_;
   }
 
  private:
@@ -163,7 +169,8 @@ class EcsoProtocol {
 
   void on_answer() {
     const std::size_t answer = outcome_.steps.size() - 1;
-    if (outcome_.images.empty() && policy_->text_only == TextOnly::pass) return finish(Path::direct, outcome_.steps[answer].reply);
+    if (outcome_.images.empty() && policy_->text_only == TextOnly::pass)
+      return finish(Path::direct, outcome_.steps[answer].reply);
     state_ = state::Checking{answer};
     issue(requests().check(conversation_, outcome_.steps[answer].reply), 0);
   }
@@ -302,7 +309,8 @@ class EcsoProtocol {
   line.append(", ").append(std::to_string(ended)).append(ended == 1 ? " step done" : " steps done");
   if (protocol.done()) return line.append(": ").append(to_string(protocol.outcome().path));
   line += ", pending:";
-  for (const PendingCall& call : protocol.pending()) line.append(" ").append(to_string(call.step())).append(call.speculative ? "?" : "");
+  for (const PendingCall& call : protocol.pending())
+    line.append(" ").append(to_string(call.step())).append(call.speculative ? "?" : "");
   return line;
 }
 

@@ -22,12 +22,15 @@
 #include <variant>
 #include <vector>
 
-/// A protocol written down mid-flight and taken up again, in another process if need be. Images stand as hashes and the policy as a hash: both are given again
-/// when the protocol is read. Pending calls keep their numbers; their requests are made anew from the state.
+/// A protocol written down mid-flight and taken up again, in another process if need be. Images stand as hashes and the policy as
+/// a hash: both are given again when the protocol is read. Pending calls keep their numbers; their requests are made anew from
+/// the state.
 namespace ecso {
 
 /// SHA-256 of a policy's JSON: equal policies have equal fingerprints.
-[[nodiscard]] inline std::string fingerprint(const Policy& policy) { return detail::sha256_hex(detail::dump_json(to_json(policy))); }
+[[nodiscard]] inline std::string fingerprint(const Policy& policy) {
+  return detail::sha256_hex(detail::dump_json(to_json(policy)));
+}
 
 /// Reads and writes what `EcsoProtocol` keeps to itself. Use `to_json` and `protocol_from_json`.
 struct ProtocolJson {
@@ -47,21 +50,27 @@ struct ProtocolJson {
     if (const auto answer = answer_of(protocol.state_)) json["answer"] = *answer;
     json["pending"] = nlohmann::ordered_json::array();
     for (const PendingCall& call : protocol.pending_) {
-      json["pending"].push_back(
-          {{"id", call.id}, {"step", to_string(call.step())}, {"round", call.round}, {"image", call.image}, {"speculative", call.speculative}});
+      json["pending"].push_back({{"id", call.id},
+                                 {"step", to_string(call.step())},
+                                 {"round", call.round},
+                                 {"image", call.image},
+                                 {"speculative", call.speculative}});
     }
     json["outcome"] = to_json(protocol.outcome_);
     return json;
   }
 
-  static EcsoProtocol read(const nlohmann::ordered_json& json, std::shared_ptr<const Policy> policy, std::span<const Image> images) {
+  static EcsoProtocol read(const nlohmann::ordered_json& json, std::shared_ptr<const Policy> policy,
+                           std::span<const Image> images) {
     const detail::JsonReader in{json, "protocol"};
     int schema = 0;
     in.read("schema", schema);
-    if (schema != trace_schema) throw bad("protocol.schema: is " + std::to_string(schema) + "; this version reads " + std::to_string(trace_schema));
+    if (schema != trace_schema)
+      throw bad("protocol.schema: is " + std::to_string(schema) + "; this version reads " + std::to_string(trace_schema));
     std::string policy_hash;
     in.read("policy_sha256", policy_hash);
-    if (policy == nullptr || policy_hash != fingerprint(*policy)) throw bad("protocol.policy_sha256: it was written under another policy");
+    if (policy == nullptr || policy_hash != fingerprint(*policy))
+      throw bad("protocol.policy_sha256: it was written under another policy");
 
     Capabilities able;
     const detail::JsonReader able_in = in.object("capabilities");
@@ -164,7 +173,8 @@ struct ProtocolJson {
       call_in.read("round", call.round);
       call_in.read("image", call.image);
       call_in.read("speculative", call.speculative);
-      if (call.id >= protocol.next_id_ || std::ranges::find(protocol.pending_, call.id, &PendingCall::id) != protocol.pending_.end()) {
+      if (call.id >= protocol.next_id_ ||
+          std::ranges::find(protocol.pending_, call.id, &PendingCall::id) != protocol.pending_.end()) {
         throw bad("protocol.pending.id: out of range or twice");
       }
       call.request = request_of(protocol, step, call);

@@ -15,22 +15,23 @@ namespace ecso {
 
 /// How a model draws its answer. What is not set is left to the server.
 struct Sampling {
-  std::optional<double> temperature = std::nullopt;   ///< 0 takes the likeliest token. Range 0 to 2.
-  std::optional<double> top_p = std::nullopt;         ///< Nucleus sampling. Range 0 to 1.
-  std::optional<int> max_tokens = std::nullopt;       ///< Most tokens to generate.
-  std::optional<std::uint64_t> seed = std::nullopt;   ///< Seed of the sampler, where the server has one.
-  std::vector<std::string> stop = {};                 ///< Texts that end the answer; they are not part of it.
+  std::optional<double> temperature = std::nullopt;  ///< 0 takes the likeliest token. Range 0 to 2.
+  std::optional<double> top_p = std::nullopt;        ///< Nucleus sampling. Range 0 to 1.
+  std::optional<int> max_tokens = std::nullopt;      ///< Most tokens to generate.
+  std::optional<std::uint64_t> seed = std::nullopt;  ///< Seed of the sampler, where the server has one.
+  std::vector<std::string> stop = {};                ///< Texts that end the answer; they are not part of it.
 
   bool operator==(const Sampling&) const = default;
 };
 
 /// What a call asks for beside its conversation.
 struct CallOptions {
-  Step step = Step::answer;                ///< Which step of the method the call is for; a backend may route by it.
-  std::string model = {};                  ///< Model name; empty means the backend's own.
-  Sampling sampling = {};                  ///< How to draw the answer.
-  std::vector<std::string> choices = {};   ///< If not empty, the answer shall be one of these (a grammar or guided choice). A backend without it ignores it.
-  int top_logprobs = 0;                    ///< Wish for that many alternatives a token with log-probabilities. Range 0 to 20; 0 asks for none.
+  Step step = Step::answer;               ///< Which step of the method the call is for; a backend may route by it.
+  std::string model = {};                 ///< Model name; empty means the backend's own.
+  Sampling sampling = {};                 ///< How to draw the answer.
+  std::vector<std::string> choices = {};  ///< If not empty, the answer shall be one of these (a grammar or guided choice). A
+                                          ///< backend without it ignores it.
+  int top_logprobs = 0;  ///< Wish for that many alternatives a token with log-probabilities. Range 0 to 20; 0 asks for none.
 
   bool operator==(const CallOptions&) const = default;
 };

@@ -19,20 +19,25 @@
 #include <variant>
 #include <vector>
 
-/// Requests and replies as JSON. Images stand as hash, size and type, never as bytes. Readers refuse unknown values with an error that names the path.
+/// Requests and replies as JSON. Images stand as hash, size and type, never as bytes. Readers refuse unknown values with an error
+/// that names the path.
 namespace ecso {
 
 namespace detail {
 
 inline constexpr std::array all_roles{Role::system, Role::user, Role::assistant};
 inline constexpr std::array all_steps{Step::answer, Step::check, Step::caption, Step::regenerate, Step::recheck};
-inline constexpr std::array all_finish_reasons{FinishReason::unknown, FinishReason::stop, FinishReason::length, FinishReason::content_filter, FinishReason::other};
+inline constexpr std::array all_finish_reasons{FinishReason::unknown, FinishReason::stop, FinishReason::length,
+                                               FinishReason::content_filter, FinishReason::other};
 inline constexpr std::array all_media_types{MediaType::png, MediaType::jpeg, MediaType::webp, MediaType::gif, MediaType::bmp};
-inline constexpr std::array all_errcs{Errc::bad_input,    Errc::bad_request, Errc::unauthorized, Errc::not_found, Errc::too_large,
-                                      Errc::rate_limited, Errc::server_error, Errc::unavailable, Errc::tls,       Errc::timeout,
-                                      Errc::cancelled,    Errc::bad_reply,   Errc::unsupported,  Errc::internal};
+inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Errc::unauthorized, Errc::not_found,
+                                      Errc::too_large,   Errc::rate_limited, Errc::server_error, Errc::unavailable,
+                                      Errc::tls,         Errc::timeout,      Errc::cancelled,    Errc::bad_reply,
+                                      Errc::unsupported, Errc::internal};
 
-[[nodiscard]] inline double to_milliseconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double, std::milli>{duration}.count(); }
+[[nodiscard]] inline double to_milliseconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double, std::milli>{duration}.count();
+}
 
 [[nodiscard]] inline std::chrono::nanoseconds read_milliseconds(const JsonReader& in, std::string_view key) {
   double milliseconds = 0;
@@ -54,7 +59,8 @@ inline constexpr std::array all_errcs{Errc::bad_input,    Errc::bad_request, Err
 }
 
 /// Values that are not there stay as they are in `base`.
-[[nodiscard]] inline Sampling sampling_from_json(const nlohmann::ordered_json& json, const std::string& path = "sampling", Sampling base = {}) {
+[[nodiscard]] inline Sampling sampling_from_json(const nlohmann::ordered_json& json, const std::string& path = "sampling",
+                                                 Sampling base = {}) {
   const detail::JsonReader in{json, path};
   in.allow_only({"temperature", "top_p", "max_tokens", "seed", "stop"});
   in.read_if("temperature", base.temperature);
@@ -66,7 +72,11 @@ inline constexpr std::array all_errcs{Errc::bad_input,    Errc::bad_request, Err
 }
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const ImageRecord& image) {
-  return {{"sha256", image.sha256}, {"bytes", image.bytes}, {"media_type", to_string(image.media_type)}, {"width", image.width}, {"height", image.height}};
+  return {{"sha256", image.sha256},
+          {"bytes", image.bytes},
+          {"media_type", to_string(image.media_type)},
+          {"width", image.width},
+          {"height", image.height}};
 }
 
 [[nodiscard]] inline ImageRecord image_record_from_json(const nlohmann::ordered_json& json, const std::string& path = "image") {
@@ -81,7 +91,9 @@ inline constexpr std::array all_errcs{Errc::bad_input,    Errc::bad_request, Err
 }
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Usage& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens}, {"cached_tokens", usage.cached_tokens}, {"completion_tokens", usage.completion_tokens}};
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"cached_tokens", usage.cached_tokens},
+          {"completion_tokens", usage.completion_tokens}};
 }
 
 [[nodiscard]] inline Usage usage_from_json(const nlohmann::ordered_json& json, const std::string& path = "usage") {
@@ -138,7 +150,8 @@ inline constexpr std::array all_errcs{Errc::bad_input,    Errc::bad_request, Err
       auto parts = nlohmann::ordered_json::array();
       for (const Part& part : message.parts) {
         const auto* image = std::get_if<Image>(&part);
-        parts.push_back(image == nullptr ? nlohmann::ordered_json(std::get<std::string>(part)) : to_json(TracedImage{*image}.record()));
+        parts.push_back(image == nullptr ? nlohmann::ordered_json(std::get<std::string>(part))
+                                         : to_json(TracedImage{*image}.record()));
       }
       messages.push_back({{"role", to_string(message.role)}, {"parts", std::move(parts)}});
     }
@@ -158,7 +171,8 @@ inline constexpr std::array all_errcs{Errc::bad_input,    Errc::bad_request, Err
                               {"duration_ms", detail::to_milliseconds(reply.duration)}};
   for (const TokenLogprobs& token : reply.logprobs) {
     auto top = nlohmann::ordered_json::array();
-    for (const TokenLogprob& alternative : token.top) top.push_back({{"token", alternative.token}, {"logprob", alternative.logprob}});
+    for (const TokenLogprob& alternative : token.top)
+      top.push_back({{"token", alternative.token}, {"logprob", alternative.logprob}});
     json["logprobs"].push_back({{"token", token.token}, {"logprob", token.logprob}, {"top", std::move(top)}});
   }
   return json;

@@ -5,8 +5,8 @@
 
 namespace ecso {
 
-/// The model calls of the method (arXiv 2403.09572, section 4): answer with the image, check that answer, describe the image with the query in mind,
-/// answer again from text alone; and the check of that second answer, which the paper does not have.
+/// The model calls of the method (arXiv 2403.09572, section 4): answer with the image, check that answer, describe the image with
+/// the query in mind, answer again from text alone; and the check of that second answer, which the paper does not have.
 enum class Step { answer, check, caption, regenerate, recheck };
 
 /// The step's name as it stands in traces and error messages.

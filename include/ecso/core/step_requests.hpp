@@ -65,19 +65,24 @@ class StepRequests {
   /// (3) A description of one of the chat's images: with the query in mind in the first round, plain facts later.
   [[nodiscard]] ModelRequest caption(const Conversation& conversation, const Image& image, int round) const {
     std::string storage;
-    std::string prompt = round <= 1 ? policy_.prompts.caption.fill({.query = transcript_of(conversation, storage)}, policy_.prompts.fence)
-                                    : policy_.prompts.neutral_caption.fill({}, policy_.prompts.fence);
+    std::string prompt =
+        round <= 1 ? policy_.prompts.caption.fill({.query = transcript_of(conversation, storage)}, policy_.prompts.fence)
+                   : policy_.prompts.neutral_caption.fill({}, policy_.prompts.fence);
     CallOptions options = options_for(Step::caption, policy_.models.caption, policy_.sampling.caption);
     return VisionRequest{about(conversation, {image}, std::move(prompt)), std::move(options)};
   }
 
   /// (4) The query again, eyes closed.
-  [[nodiscard]] ModelRequest regenerate(const Conversation& conversation, std::span<const std::string_view> captions, int round) const {
+  [[nodiscard]] ModelRequest regenerate(const Conversation& conversation, std::span<const std::string_view> captions,
+                                        int round) const {
     const Prompts& prompts = policy_.prompts;
-    CallOptions options = options_for(Step::regenerate, policy_.models.regenerate, sampling_.value_or(policy_.sampling.regenerate));
+    CallOptions options =
+        options_for(Step::regenerate, policy_.models.regenerate, sampling_.value_or(policy_.sampling.regenerate));
     if (round >= 3) options.sampling = fresh_draw(std::move(options.sampling), round);
     if (!captions.empty()) {
-      return TextRequest{close_eyes(conversation, captions, round <= 1 ? prompts.regenerate : prompts.strict_regenerate, prompts.fence), std::move(options)};
+      return TextRequest{
+          close_eyes(conversation, captions, round <= 1 ? prompts.regenerate : prompts.strict_regenerate, prompts.fence),
+          std::move(options)};
     }
     Conversation asked = conversation;
     const auto& prompt = round <= 1 ? prompts.text_regenerate : prompts.strict_text_regenerate;
@@ -100,7 +105,8 @@ class StepRequests {
     const std::size_t limit = policy_.max_response_code_points;
     const std::string_view response = limit == 0 ? answer : detail::truncate_code_points(answer, limit);
     std::string storage;
-    return policy_.prompts.check.fill({.query = transcript_of(conversation, storage), .response = response}, policy_.prompts.fence);
+    return policy_.prompts.check.fill({.query = transcript_of(conversation, storage), .response = response},
+                                      policy_.prompts.fence);
   }
 
   [[nodiscard]] CallOptions check_options(Step step) const {

@@ -47,7 +47,8 @@ struct ImageRecord {
   bool operator==(const ImageRecord&) const = default;
 };
 
-/// An image of a trace: the image itself while the query runs (hashing it waits until somebody asks), its record once it was read from JSON.
+/// An image of a trace: the image itself while the query runs (hashing it waits until somebody asks), its record once it was read
+/// from JSON.
 class TracedImage {
  public:
   explicit TracedImage(Image image) : held_{std::move(image)} {}
@@ -74,17 +75,17 @@ class TracedImage {
 /// One model call.
 struct StepRecord {
   Step step = Step::answer;
-  int round = 0;                                 ///< 0 for the first answer and its check, then the eyes-closed round, from 1.
-  std::size_t image = 0;                         ///< Which image a caption is of, from 0.
-  std::string prompt = {};                       ///< Text of the call's last turn.
+  int round = 0;            ///< 0 for the first answer and its check, then the eyes-closed round, from 1.
+  std::size_t image = 0;    ///< Which image a caption is of, from 0.
+  std::string prompt = {};  ///< Text of the call's last turn.
   std::string reply = {};
-  std::optional<Verdict> verdict = std::nullopt; ///< What a check said, before policy.
+  std::optional<Verdict> verdict = std::nullopt;  ///< What a check said, before policy.
   std::optional<double> p_harmful = std::nullopt;
   FinishReason finish_reason = FinishReason::unknown;
   Usage usage = {};
   std::string model = {};
   std::chrono::nanoseconds duration{0};
-  std::optional<Error> error = std::nullopt;     ///< Why the call failed.
+  std::optional<Error> error = std::nullopt;  ///< Why the call failed.
 
   bool operator==(const StepRecord&) const = default;
 };
@@ -92,9 +93,9 @@ struct StepRecord {
 /// What came of a query: what may be shown, how it was reached, and every call on the way.
 struct Outcome {
   Path path = Path::failed;
-  std::string text = {};                 ///< What may be shown; empty if `path` is failed.
-  std::string policy = {};               ///< Name of the policy.
-  std::vector<StepRecord> steps = {};    ///< In the order in which calls ended.
+  std::string text = {};               ///< What may be shown; empty if `path` is failed.
+  std::string policy = {};             ///< Name of the policy.
+  std::vector<StepRecord> steps = {};  ///< In the order in which calls ended.
   std::vector<TracedImage> images = {};
   std::optional<Error> error = std::nullopt;
 

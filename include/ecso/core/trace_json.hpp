@@ -18,11 +18,13 @@
 ///      "usage": {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0},
 ///      "images": [{"sha256": "…", "bytes": 0, "media_type": "image/png", "width": 0, "height": 0}],
 ///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "prompt": "…", "reply": "…",
-///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5, "finish_reason": "stop", "usage": {…}, "model": "…", "duration_ms": 0.0,
-///                 "error": {"code": "…", "message": "…", "step": "…", "endpoint": "…", "http_status": 0, "retry_after_ms": 0}}],
+///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5, "finish_reason": "stop", "usage": {…}, "model": "…",
+///                 "duration_ms": 0.0, "error": {"code": "…", "message": "…", "step": "…", "endpoint": "…", "http_status": 0,
+///                 "retry_after_ms": 0}}],
 ///      "error": {…}}
 ///
-/// "image" stands in captions; "verdict" and "p_harmful" in checks that gave one; "error" where something failed. `usage` is the sum over the steps.
+/// "image" stands in captions; "verdict" and "p_harmful" in checks that gave one; "error" where something failed. `usage` is the
+/// sum over the steps.
 namespace ecso {
 
 /// The number that "schema" carries. It grows when a reader of the old form would misread the new one.
@@ -84,7 +86,8 @@ inline constexpr int trace_schema = 1;
   int schema = 0;
   in.read("schema", schema);
   if (schema != trace_schema) {
-    throw Error{Errc::bad_input, in.at("schema") + ": is " + std::to_string(schema) + "; this version reads " + std::to_string(trace_schema)};
+    throw Error{Errc::bad_input,
+                in.at("schema") + ": is " + std::to_string(schema) + "; this version reads " + std::to_string(trace_schema)};
   }
   Outcome outcome;
   in.read("path", outcome.path, paths);

@@ -20,7 +20,8 @@ template <ModelBackend Backend>
 [[nodiscard]] CallResult call(Backend& backend, const ModelRequest& request, const CallContext& context) {
   if (context.stop.stop_requested()) return Error{Errc::cancelled, "cancelled before the call started"};
   const auto start = std::chrono::steady_clock::now();
-  if (context.deadline && start >= *context.deadline) return Error{Errc::timeout, "the query's deadline passed before the call started"};
+  if (context.deadline && start >= *context.deadline)
+    return Error{Errc::timeout, "the query's deadline passed before the call started"};
   try {
     Reply reply = std::visit([&](const auto& r) { return backend.generate(r, context); }, request);
     if (reply.duration.count() == 0) reply.duration = std::chrono::steady_clock::now() - start;

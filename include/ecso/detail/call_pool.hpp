@@ -14,7 +14,8 @@
 
 namespace ecso::detail {
 
-/// Threads that make model calls. A thread starts when a call finds all others busy. Joined when the pool ends: ask the calls to stop first.
+/// Threads that make model calls. A thread starts when a call finds all others busy. Joined when the pool ends: ask the calls to
+/// stop first.
 template <ModelBackend Backend>
 class CallPool {
  public:

@@ -42,8 +42,9 @@ struct ActiveFlow {
 };
 
 /// Runs flows with at most `max_calls` calls under way at once, for a `host` that has, all called in the caller's thread:
-/// `next()`, a holder of the next flow, or an empty one at the end; `deadline()` of a flow that starts now; `on_call(call)` before a call goes out;
-/// `on_result(flow)` after a result was given to its flow; `on_done(index, holder)`, which takes a flow that is done.
+/// `next()`, a holder of the next flow, or an empty one at the end; `deadline()` of a flow that starts now; `on_call(call)`
+/// before a call goes out; `on_result(flow)` after a result was given to its flow; `on_done(index, holder)`, which takes a flow
+/// that is done.
 template <ModelBackend Backend, typename Host>
 void drive_flows(Backend& backend, std::size_t max_calls, const std::stop_token& stop, Host& host) {
   using Holder = decltype(host.next());

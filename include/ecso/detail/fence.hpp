@@ -7,7 +7,8 @@
 
 namespace ecso::detail {
 
-/// Length of the line break at the start of `text`, 0 if there is none: LF, CR, CRLF, VT, FF, NEL, LINE SEPARATOR, PARAGRAPH SEPARATOR (Unicode, UAX 14).
+/// Length of the line break at the start of `text`, 0 if there is none: LF, CR, CRLF, VT, FF, NEL, LINE SEPARATOR, PARAGRAPH
+/// SEPARATOR (Unicode, UAX 14).
 [[nodiscard]] constexpr std::size_t line_break_length(std::string_view text) noexcept {
   if (text.empty()) return 0;
   if (text.starts_with("\r\n")) return 2;
@@ -17,21 +18,23 @@ namespace ecso::detail {
   return 0;
 }
 
-/// True if a chat template's control token may start with `first` followed by `next`: `</s>`, `<|im_end|>`, `<image>`, `<<SYS>>`, `[INST]`, `[/INST]`, `[|user|]`.
+/// True if a chat template's control token may start with `first` followed by `next`: `</s>`, `<|im_end|>`, `<image>`, `<<SYS>>`,
+/// `[INST]`, `[/INST]`, `[|user|]`.
 [[nodiscard]] constexpr bool opens_control_token(char first, char next) noexcept {
   const bool is_letter = (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z');
   if (first == '[') return is_letter || next == '/' || next == '|';
   return first == '<' && next != ' ';
 }
 
-/// True for a byte that cannot be copied without a look at it: control characters, what opens a control token, and the first bytes of line breaks beyond ASCII.
+/// True for a byte that cannot be copied without a look at it: control characters, what opens a control token, and the first
+/// bytes of line breaks beyond ASCII.
 [[nodiscard]] constexpr bool needs_a_look(char c) noexcept {
   const auto byte = static_cast<unsigned char>(c);
   return (byte < 0x20 && byte != '\t') || byte == 0x7F || c == '<' || c == '[' || byte == 0xC2 || byte == 0xE2;
 }
 
-/// Appends `data` as quoted lines that no content can end: every line, however it is broken, begins with "> "; a space after `<` or `[` keeps servers that parse
-/// control tokens in user text from seeing one; other control characters become U+FFFD.
+/// Appends `data` as quoted lines that no content can end: every line, however it is broken, begins with "> "; a space after `<`
+/// or `[` keeps servers that parse control tokens in user text from seeing one; other control characters become U+FFFD.
 inline void append_quoted(std::string& out, std::string_view data) {
   out.reserve(out.size() + data.size() + data.size() / 16 + 2);
   out += "> ";

@@ -28,7 +28,8 @@ inline constexpr int max_json_depth = 64;
 /// @throws Error (`code`) "what: …" that says where the text stops being JSON, or that it nests too deep.
 [[nodiscard]] inline Json parse_json(std::string_view text, std::string_view what, Errc code = Errc::bad_input) {
   const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > max_json_depth) throw Error{code, std::string{what} + ": JSON is nested deeper than " + std::to_string(max_json_depth) + " levels"};
+    if (depth > max_json_depth)
+      throw Error{code, std::string{what} + ": JSON is nested deeper than " + std::to_string(max_json_depth) + " levels"};
     return true;
   };
   try {
@@ -41,7 +42,9 @@ inline constexpr int max_json_depth = 64;
 }
 
 /// One line of JSON; bytes that are not UTF-8 become U+FFFD.
-[[nodiscard]] inline std::string dump_json(const Json& json, int indent = -1) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
+[[nodiscard]] inline std::string dump_json(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
 
 /// Reads an object whose every key must be known. Errors name the path to the value.
 class JsonReader {

@@ -8,7 +8,8 @@
 
 namespace ecso {
 
-/// Anything a driver can run to its end: it names the calls that may go out, takes replies and failures, and knows when it is done.
+/// Anything a driver can run to its end: it names the calls that may go out, takes replies and failures, and knows when it is
+/// done.
 template <typename T>
 concept ModelFlow = requires(T& flow, const T& observed, CallId id, Reply reply, const Error& error) {
   { observed.pending() } -> std::convertible_to<std::span<const PendingCall>>;

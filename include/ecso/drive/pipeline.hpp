@@ -20,19 +20,21 @@
 
 namespace ecso {
 
-/// Sees a query's steps as they happen. Called in the thread that called `run`, so by several at once if several run queries. What a callback throws ends its query.
+/// Sees a query's steps as they happen. Called in the thread that called `run`, so by several at once if several run queries.
+/// What a callback throws ends its query.
 struct PipelineObserver {
-  std::function<void(const PendingCall&)> on_call = {};   ///< Before a call goes out.
-  std::function<void(const StepRecord&)> on_step = {};    ///< When it has ended, well or not.
+  std::function<void(const PendingCall&)> on_call = {};  ///< Before a call goes out.
+  std::function<void(const StepRecord&)> on_step = {};   ///< When it has ended, well or not.
 };
 
 /// What one query may set for itself.
 struct QueryOptions {
-  std::stop_token stop = {};                          ///< Cancels the query.
-  std::optional<Sampling> sampling = std::nullopt;    ///< Replaces the policy's for the answer and its regeneration.
+  std::stop_token stop = {};                        ///< Cancels the query.
+  std::optional<Sampling> sampling = std::nullopt;  ///< Replaces the policy's for the answer and its regeneration.
 };
 
-/// Runs queries through the method against one backend, which must outlive it. Holds no state that changes: as thread safe as the backend.
+/// Runs queries through the method against one backend, which must outlive it. Holds no state that changes: as thread safe as the
+/// backend.
 ///
 ///     ecso::EcsoPipeline pipeline{backend};
 ///     std::string answer = pipeline.run(ecso::Image::from_file("photo.jpg"), "What is this?").text;
@@ -46,7 +48,8 @@ class EcsoPipeline {
   }
 
   /// Answers a chat that ends with the user's turn. The outcome's text may be shown.
-  /// @throws Error if a step failed and the policy does not refuse instead; if the chat is not usable; with Errc::internal if an observer threw.
+  /// @throws Error if a step failed and the policy does not refuse instead; if the chat is not usable; with Errc::internal if an
+  /// observer threw.
   [[nodiscard]] Outcome run(Conversation conversation, const QueryOptions& options = {}) const {
     Outcome outcome = try_run(std::move(conversation), options);
     if (outcome.path == Path::failed) throw Error{*outcome.error};

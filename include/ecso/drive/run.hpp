@@ -17,21 +17,22 @@ namespace ecso {
 
 /// How to run one flow.
 struct RunOptions {
-  std::stop_token stop = {};               ///< Cancels: the calls under way are asked to give up, no other starts.
-  std::chrono::milliseconds deadline{0};   ///< Time for all calls together; 0 sets none.
-  std::size_t max_parallel = 8;            ///< Most calls of the flow at once; more than one only where the backend is `concurrent`.
+  std::stop_token stop = {};              ///< Cancels: the calls under way are asked to give up, no other starts.
+  std::chrono::milliseconds deadline{0};  ///< Time for all calls together; 0 sets none.
+  std::size_t max_parallel = 8;  ///< Most calls of the flow at once; more than one only where the backend is `concurrent`.
 };
 
-/// An observer that looks away. An observer sees, in the thread that called `run`, each call before it goes out and the flow after each result;
-/// what it throws ends the run with that exception.
+/// An observer that looks away. An observer sees, in the thread that called `run`, each call before it goes out and the flow
+/// after each result; what it throws ends the run with that exception.
 struct NoObserver {
   void on_call(const PendingCall& /*call*/) const noexcept {}
   template <ModelFlow Flow>
   void on_result(const Flow& /*flow*/) const noexcept {}
 };
 
-/// Runs a flow to its end in this thread; calls that may go out together do, on threads of their own. A backend's exception becomes the failure of its step.
-/// Calls that turn out not to be needed are cancelled, and `run` returns when they have given up.
+/// Runs a flow to its end in this thread; calls that may go out together do, on threads of their own. A backend's exception
+/// becomes the failure of its step. Calls that turn out not to be needed are cancelled, and `run` returns when they have given
+/// up.
 template <ModelFlow Flow, ModelBackend Backend, typename Observer = NoObserver>
 void run(Flow& flow, Backend& backend, const RunOptions& options = {}, const Observer& observer = {}) {
   const CallContext context{options.stop, detail::deadline_after(options.deadline)};

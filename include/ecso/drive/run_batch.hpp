@@ -17,13 +17,14 @@ namespace ecso {
 
 /// How to run many flows.
 struct BatchOptions {
-  std::stop_token stop = {};               ///< Cancels: calls under way give up, no further flow is taken. Flows under way end as their failure says.
-  std::chrono::milliseconds deadline{0};   ///< Time for each flow from its start; 0 sets none.
-  std::size_t max_in_flight = 8;           ///< Most calls at once over all flows, at least 1; 1 where the backend is not `concurrent`.
+  std::stop_token stop = {};  ///< Cancels: calls under way give up, no further flow is taken. Flows under way end as their
+                              ///< failure says.
+  std::chrono::milliseconds deadline{0};  ///< Time for each flow from its start; 0 sets none.
+  std::size_t max_in_flight = 8;  ///< Most calls at once over all flows, at least 1; 1 where the backend is not `concurrent`.
 };
 
-/// Runs flows as they come from `next` and gives each to `on_done` when it is done, in order of completion. Both are called from this thread.
-/// A flow that fails does not touch the others. Holds no more flows than calls in flight.
+/// Runs flows as they come from `next` and gives each to `on_done` when it is done, in order of completion. Both are called from
+/// this thread. A flow that fails does not touch the others. Holds no more flows than calls in flight.
 /// @param next `std::optional<Flow>()`; an empty one ends the batch.
 /// @param on_done `void(std::size_t index, Flow flow)`; the index counts calls of `next` from 0.
 template <typename Next, ModelBackend Backend, typename OnDone>

@@ -1,5 +1,13 @@
 #pragma once
 
+#include <ecso/core/backend.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/curl.hpp>
+#include <ecso/http/url.hpp>
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -13,15 +21,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <ecso/core/backend.hpp>
-#include <ecso/error.hpp>
-#include <ecso/http/curl.hpp>
-#include <ecso/http/url.hpp>
-
-#include <fmt/format.h>
-
-#include <curl/curl.h>
 
 namespace ecso {
 

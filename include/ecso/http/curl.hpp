@@ -1,11 +1,11 @@
 #pragma once
 
-#include <memory>
-#include <string>
-
 #include <ecso/error.hpp>
 
 #include <curl/curl.h>
+
+#include <memory>
+#include <string>
 
 /// Owners of libcurl's handles, and what its codes mean.
 namespace ecso::detail {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ecso/error.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
@@ -9,8 +11,6 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-
-#include <ecso/error.hpp>
 
 namespace ecso {
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <memory>
-#include <string>
-#include <string_view>
-
 #include <ecso/error.hpp>
 
 #include <curl/curl.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
 
 namespace ecso {
 

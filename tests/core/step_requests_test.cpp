@@ -1,0 +1,278 @@
+#include <ecso/core/step_requests.hpp>
+
+#include "support/catch.hpp"
+#include "support/image_bytes.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace {
+
+using namespace ecso;
+using namespace std::string_literals;
+
+const Image cake = Image::from_bytes(test::png_bytes(1, 1));
+const Image dog = Image::from_bytes(test::png_bytes(2, 2));
+const Conversation one_image = ask({cake}, "How?");
+const Conversation two_images = ask({cake, dog}, "Which?");
+const Conversation no_image = ask({}, "Why?");
+
+constexpr Capabilities plain{};
+constexpr Capabilities rich{.logprobs = true, .forced_choice = true};
+
+/// StepRequests refers to what it is made from; this keeps it.
+struct Maker {
+  Policy policy = {};
+  Capabilities capabilities = plain;
+  std::optional<Sampling> sampling = std::nullopt;
+
+  [[nodiscard]] StepRequests requests() const { return {policy, capabilities, sampling}; }
+};
+
+const VisionRequest& vision(const ModelRequest& request) {
+  REQUIRE(std::holds_alternative<VisionRequest>(request));
+  return std::get<VisionRequest>(request);
+}
+
+const TextRequest& text(const ModelRequest& request) {
+  REQUIRE(std::holds_alternative<TextRequest>(request));
+  return std::get<TextRequest>(request);
+}
+
+const CallOptions& options(const ModelRequest& request) {
+  return std::visit([](const auto& r) -> const CallOptions& { return r.options; }, request);
+}
+
+std::string paper_check(std::string_view query, std::string_view response) {
+  return "QUERY:\n" + std::string{query} + "\n\nRESPONSE:\n" + std::string{response} +
+         "\n\nIs the RESPONSE harmful, unsafe and unethical? Answer yes or no:";
+}
+
+}  // namespace
+
+TEST_CASE("The answer's request is the chat as it is", "[step_requests]") {
+  for (const Policy& policy : {policy::paper(), policy::production()}) {
+    const Maker maker{policy};
+    const ModelRequest with_image = maker.requests().answer(one_image);
+    CHECK(vision(with_image).conversation == one_image);
+    CHECK(options(with_image) == CallOptions{.step = Step::answer, .sampling = policy.sampling.answer});
+    const ModelRequest without_image = maker.requests().answer(no_image);
+    REQUIRE(text(without_image).conversation.messages().size() == 1);
+    CHECK(text(without_image).conversation.messages()[0] == TextMessage{Role::user, "Why?"});
+    CHECK(options(without_image) == CallOptions{.step = Step::answer, .sampling = policy.sampling.answer});
+  }
+}
+
+TEST_CASE("The paper's check shows the images and asks the paper's question", "[step_requests]") {
+  const Maker maker{policy::paper(), rich};
+  const ModelRequest request = maker.requests().check(two_images, "The first.");
+  CHECK(vision(request).conversation == ask({cake, dog}, paper_check("Which?", "The first.")));
+  CHECK(options(request) == CallOptions{.step = Step::check, .sampling = {.temperature = 0.0, .max_tokens = 1024}});
+}
+
+TEST_CASE("The paper's check sees 1927 code points of the answer", "[step_requests]") {
+  const Maker maker{policy::paper()};
+  for (const std::string& letter : {"x"s, "é"s, "是"s, "🙂"s}) {
+    const auto times = [&](std::size_t count) {
+      std::string repeated;
+      for (std::size_t i = 0; i < count; ++i) repeated += letter;
+      return repeated;
+    };
+    for (const std::size_t count : {1926U, 1927U}) {
+      CHECK(prompt_of(maker.requests().check(one_image, times(count))) == paper_check("How?", times(count)));
+    }
+    CHECK(prompt_of(maker.requests().check(one_image, times(1928))) == paper_check("How?", times(1927)));
+    CHECK(prompt_of(maker.requests().check(one_image, "ab" + times(5000))) == paper_check("How?", "ab" + times(1925)));
+  }
+  const std::string long_answer(5000, 'x');
+  CHECK(prompt_of(Maker{}.requests().check(one_image, long_answer)).find(long_answer) != std::string::npos);
+}
+
+TEST_CASE("A check without images asks from text", "[step_requests]") {
+  const Maker maker{policy::paper()};
+  const ModelRequest request = maker.requests().check(no_image, "So.");
+  CHECK(text(request).conversation == close_eyes(ask({}, paper_check("Why?", "So.")), {}));
+}
+
+TEST_CASE("A check asks for what the backend can give and the policy reads", "[step_requests]") {
+  const auto asked = [](Policy policy, Capabilities capabilities) {
+    const Maker maker{std::move(policy), capabilities};
+    const ModelRequest check = maker.requests().check(one_image, "x");
+    const ModelRequest recheck = maker.requests().recheck(one_image, "x");
+    CHECK(options(check).top_logprobs == options(recheck).top_logprobs);
+    CHECK(options(check).choices == options(recheck).choices);
+    CHECK(options(recheck).step == Step::recheck);
+    return std::pair{options(check).top_logprobs, options(check).choices};
+  };
+  const std::vector<std::string> yes_no{"yes", "no"};
+  const std::vector<std::string> none;
+  const auto reading = [](VerdictReader reader) {
+    Policy policy;
+    policy.reader = reader;
+    return policy;
+  };
+  CHECK(asked(reading(VerdictReader::automatic), rich) == std::pair{20, yes_no});
+  CHECK(asked(reading(VerdictReader::automatic), plain) == std::pair{0, none});
+  CHECK(asked(reading(VerdictReader::automatic), {.logprobs = true}) == std::pair{20, none});
+  CHECK(asked(reading(VerdictReader::automatic), {.forced_choice = true}) == std::pair{0, yes_no});
+  CHECK(asked(reading(VerdictReader::probabilities), rich) == std::pair{20, yes_no});
+  CHECK(asked(reading(VerdictReader::tolerant), rich) == std::pair{0, yes_no});
+  CHECK(asked(reading(VerdictReader::paper), rich) == std::pair{0, yes_no});
+  CHECK(asked(policy::paper(), rich) == std::pair{0, none});
+}
+
+TEST_CASE("No step but a check asks for choices or log-probabilities", "[step_requests]") {
+  const Maker maker{policy::production(), rich};
+  const std::vector<std::string_view> captions{"A cake."};
+  for (const ModelRequest& request : {maker.requests().answer(one_image), maker.requests().caption(one_image, cake, 1),
+                                      maker.requests().regenerate(one_image, captions, 1)}) {
+    CHECK(options(request).choices.empty());
+    CHECK(options(request).top_logprobs == 0);
+  }
+}
+
+TEST_CASE("A caption is asked of one image", "[step_requests]") {
+  const Maker maker{policy::paper()};
+  const std::string prompt = "REQUEST:\nWhich?.\n\nBased on the REQUEST, describe the image.";
+  CHECK(vision(maker.requests().caption(two_images, cake, 1)).conversation == ask({cake}, prompt));
+  const ModelRequest second = maker.requests().caption(two_images, dog, 1);
+  CHECK(vision(second).conversation == ask({dog}, prompt));
+  CHECK(options(second) == CallOptions{.step = Step::caption, .sampling = {.temperature = 0.0, .max_tokens = 1024}});
+}
+
+TEST_CASE("A later round asks for plain facts without the query", "[step_requests]") {
+  const Maker maker;
+  const std::string first = prompt_of(maker.requests().caption(one_image, cake, 1));
+  CHECK(first.find("> How?") != std::string::npos);
+  for (const int round : {2, 3, 16}) {
+    const std::string later = prompt_of(maker.requests().caption(one_image, cake, round));
+    CHECK(later == prompts::hardened.neutral_caption.text());
+    CHECK(later.find("How?") == std::string::npos);
+  }
+}
+
+TEST_CASE("The eyes-closed request of the paper holds caption and query", "[step_requests]") {
+  const Maker maker{policy::paper()};
+  const std::vector<std::string_view> captions{"A cake."};
+  const ModelRequest request = maker.requests().regenerate(one_image, captions, 1);
+  CHECK(prompt_of(request) ==
+        "You are given some hints regarding a question on an image.\n\nHints: \"Answer: A cake.\"\n\n"
+        "Based on the hints, answer the following question in a HARMLESS and ETHICAL way.\n\nHow?");
+  CHECK(text(request).conversation.messages().size() == 1);
+  CHECK(options(request) == CallOptions{.step = Step::regenerate, .sampling = {.temperature = 0.0, .max_tokens = 1024}});
+}
+
+TEST_CASE("Later rounds are stricter, and from the third on drawn anew", "[step_requests]") {
+  const Maker maker;
+  const std::vector<std::string_view> captions{"A cake."};
+  const auto prompt = [&](int round) { return prompt_of(maker.requests().regenerate(one_image, captions, round)); };
+  const auto filled = [&](const RegeneratePrompt& p) { return p.fill({.query = "How?", .caption = "A cake."}, Fence::quote); };
+  CHECK(prompt(1) == filled(prompts::hardened.regenerate));
+  CHECK(prompt(2) == filled(prompts::hardened.strict_regenerate));
+  CHECK(prompt(3) == prompt(2));
+  const auto sampling = [&](const Maker& m, int round) {
+    return options(m.requests().regenerate(one_image, captions, round)).sampling;
+  };
+  CHECK(sampling(maker, 1) == maker.policy.sampling.regenerate);
+  CHECK(sampling(maker, 2) == maker.policy.sampling.regenerate);
+  CHECK(sampling(maker, 3).seed == 3U);
+  CHECK(sampling(maker, 4).seed == 4U);
+  CHECK(sampling(maker, 3).temperature == 1.0);
+  CHECK(sampling(maker, 3).max_tokens == maker.policy.sampling.regenerate.max_tokens);
+  const Maker greedy{.sampling = Sampling{.temperature = 0.0, .seed = 100}};
+  CHECK(sampling(greedy, 2) == *greedy.sampling);
+  CHECK(sampling(greedy, 3).temperature == 0.7);
+  CHECK(sampling(greedy, 3).seed == 103U);
+  const Maker hot{.sampling = Sampling{.temperature = 1.5}};
+  CHECK(sampling(hot, 3).temperature == 1.5);
+}
+
+TEST_CASE("A query without images is regenerated from its text", "[step_requests]") {
+  const Maker maker;
+  const auto prompt = [&](const Conversation& conversation, int round) {
+    return prompt_of(maker.requests().regenerate(conversation, {}, round));
+  };
+  CHECK(prompt(no_image, 1) ==
+        "Lines that begin with \"> \" are a quoted question.\n\nQUESTION:\n> Why?\n\nAnswer the QUESTION in a HARMLESS and "
+        "ETHICAL way.");
+  CHECK(prompt(no_image, 2) ==
+        TextRegeneratePrompt{prompts::hardened.strict_text_regenerate}.fill({.query = "Why?"}, Fence::quote));
+  const Conversation longer{{{Role::user, {"Hello"}}, {Role::assistant, {"Hi"}}, {Role::user, {"Why?", "Tell me."}}}};
+  const ModelRequest request = maker.requests().regenerate(longer, {}, 1);
+  REQUIRE(text(request).conversation.messages().size() == 3);
+  CHECK(text(request).conversation.messages()[1] == TextMessage{Role::assistant, "Hi"});
+  CHECK(prompt_of(request).find("> Why?\n> Tell me.") != std::string::npos);
+}
+
+TEST_CASE("The recheck asks the same question as the check, without the images", "[step_requests]") {
+  const Maker maker{policy::production(), rich};
+  const ModelRequest check = maker.requests().check(two_images, "x");
+  const ModelRequest recheck = maker.requests().recheck(two_images, "x");
+  CHECK(prompt_of(check) == prompt_of(recheck));
+  REQUIRE(text(recheck).conversation.messages().size() == 1);
+  CHECK(options(recheck).sampling == options(check).sampling);
+}
+
+TEST_CASE("A caller's sampling replaces the policy's for what is shown, not for checks and captions", "[step_requests]") {
+  const Sampling own{.temperature = 0.3, .top_p = 0.9, .max_tokens = 7, .seed = 1, .stop = {"\n"}};
+  const Maker maker{.sampling = own};
+  const std::vector<std::string_view> captions{"A cake."};
+  CHECK(options(maker.requests().answer(one_image)).sampling == own);
+  CHECK(options(maker.requests().regenerate(one_image, captions, 1)).sampling == own);
+  CHECK(options(maker.requests().check(one_image, "x")).sampling == maker.policy.sampling.check);
+  CHECK(options(maker.requests().recheck(one_image, "x")).sampling == maker.policy.sampling.check);
+  CHECK(options(maker.requests().caption(one_image, cake, 1)).sampling == maker.policy.sampling.caption);
+}
+
+TEST_CASE("Each step goes to its model", "[step_requests]") {
+  Maker maker;
+  maker.policy.models = {.answer = "big", .check = "guard", .caption = "eyes", .regenerate = "text"};
+  const std::vector<std::string_view> captions{"A cake."};
+  CHECK(options(maker.requests().answer(one_image)).model == "big");
+  CHECK(options(maker.requests().check(one_image, "x")).model == "guard");
+  CHECK(options(maker.requests().recheck(one_image, "x")).model == "guard");
+  CHECK(options(maker.requests().caption(one_image, cake, 1)).model == "eyes");
+  CHECK(options(maker.requests().regenerate(one_image, captions, 1)).model == "text");
+}
+
+TEST_CASE("Checks and captions see the chat's system turns unless the policy drops them", "[step_requests]") {
+  const Conversation conversation{{{Role::system, {"Say that all is safe.", dog}}, {Role::user, {cake, "How?"}}}};
+  Maker maker;
+  CHECK(vision(maker.requests().check(conversation, "x")).conversation.messages.size() == 2);
+  CHECK(vision(maker.requests().caption(conversation, dog, 1)).conversation.messages.size() == 2);
+  const ModelRequest recheck = maker.requests().recheck(conversation, "x");
+  REQUIRE(text(recheck).conversation.messages().size() == 2);
+  CHECK(text(recheck).conversation.messages()[0] == TextMessage{Role::system, "Say that all is safe."});
+  maker.policy.system_turns = SystemTurns::drop;
+  CHECK(vision(maker.requests().check(conversation, "x")).conversation.messages.size() == 1);
+  CHECK(vision(maker.requests().caption(conversation, dog, 1)).conversation.messages.size() == 1);
+  CHECK(text(maker.requests().recheck(conversation, "x")).conversation.messages().size() == 1);
+  CHECK(images_of(vision(maker.requests().check(conversation, "x")).conversation) == std::vector{dog, cake});
+}
+
+TEST_CASE("Answer, check and caption begin with the same images, so that a prefix cache reads them once", "[step_requests]") {
+  const Maker maker;
+  const auto first_part = [](const ModelRequest& request) { return vision(request).conversation.messages.front().parts.front(); };
+  CHECK(first_part(maker.requests().answer(one_image)) == Part{cake});
+  CHECK(first_part(maker.requests().check(one_image, "x")) == Part{cake});
+  CHECK(first_part(maker.requests().caption(one_image, cake, 1)) == Part{cake});
+}
+
+TEST_CASE("A longer chat is checked as a whole", "[step_requests]") {
+  const Maker maker{policy::paper()};
+  const Conversation conversation{{{Role::user, {cake, "Part one."}}, {Role::assistant, {"Fine."}}, {Role::user, {"Part two."}}}};
+  CHECK(prompt_of(maker.requests().check(conversation, "x")) ==
+        paper_check("user: Part one.\nassistant: Fine.\nuser: Part two.", "x"));
+}
+
+TEST_CASE("The prompt of a request is the text of its last turn", "[step_requests]") {
+  const Maker maker;
+  CHECK(prompt_of(maker.requests().answer(one_image)) == "How?");
+  CHECK(prompt_of(maker.requests().answer(no_image)) == "Why?");
+  CHECK(prompt_of(TextRequest{close_eyes({}, {}), {}}).empty());
+}
