@@ -194,12 +194,10 @@ TEST_CASE("a description is UTF-8 of at most 4096 bytes whatever is stored", "[i
   CHECK(detail::is_valid_utf8(latin));
 }
 
-TEST_CASE("media types are spelled as HTTP does, and read back", "[image_header]") {
-  for (const MediaType type : {MediaType::png, MediaType::jpeg, MediaType::webp, MediaType::gif, MediaType::bmp}) {
-    CHECK(parse_media_type(to_string(type)) == type);
-  }
+TEST_CASE("media types are spelled as HTTP does", "[image_header]") {
+  CHECK(to_string(MediaType::png) == "image/png");
   CHECK(to_string(MediaType::jpeg) == "image/jpeg");
-  CHECK(parse_media_type("IMAGE/Png") == MediaType::png);
-  CHECK_FALSE(parse_media_type("image/svg+xml"));
-  CHECK_FALSE(parse_media_type(""));
+  CHECK(to_string(MediaType::webp) == "image/webp");
+  CHECK(to_string(MediaType::gif) == "image/gif");
+  CHECK(to_string(MediaType::bmp) == "image/bmp");
 }

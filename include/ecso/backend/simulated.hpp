@@ -3,10 +3,11 @@
 #include <ecso/core/backend.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/media_type.hpp>
+#include <ecso/core/read_verdict.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/core/step.hpp>
 #include <ecso/core/step_requests.hpp>
-#include <ecso/core/verdict.hpp>
+#include <ecso/detail/text.hpp>
 #include <ecso/error.hpp>
 
 #include <algorithm>

@@ -4,6 +4,7 @@
 #include <ecso/core/media_type.hpp>
 #include <ecso/detail/base64.hpp>
 #include <ecso/detail/sha256.hpp>
+#include <ecso/detail/text.hpp>
 #include <ecso/error.hpp>
 
 #include <fmt/format.h>
@@ -166,10 +167,7 @@ class Image {
 
   /// Offset of the base64 in a data URI.
   static std::size_t data_uri_payload(std::string_view uri) {
-    const auto equal_ignoring_case = [](std::string_view a, std::string_view b) {
-      const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-      return std::ranges::equal(a, b, {}, lower, lower);
-    };
+    using detail::equal_ignoring_case;
     constexpr std::string_view scheme = "data:";
     if (!equal_ignoring_case(uri.substr(0, scheme.size()), scheme)) {
       for (const std::string_view web : {"http://", "https://"}) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/core/verdict.hpp>
+#include <ecso/detail/text.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,16 +12,6 @@
 
 /// How a yes or no is found in what a model says. Text is read in lower case, as far as it is ASCII.
 namespace ecso::detail {
-
-[[nodiscard]] constexpr char to_lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-[[nodiscard]] inline std::string lower_ascii(std::string_view text) {
-  std::string lower{text};
-  std::ranges::transform(lower, lower.begin(), to_lower);
-  return lower;
-}
-
-[[nodiscard]] constexpr bool is_letter(char c) noexcept { return to_lower(c) >= 'a' && to_lower(c) <= 'z'; }
 
 template <std::size_t Size>
 [[nodiscard]] bool is_one_of(std::string_view word, const std::array<std::string_view, Size>& words) noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/detail/image/reader.hpp>
+#include <ecso/detail/text.hpp>
 
 #include <fmt/format.h>
 
@@ -46,7 +47,6 @@ inline void read_png(ImageReader& in) {
   for (bool first = true;; first = false) {
     const std::size_t length = in.be32(at);
     const std::string_view type = in.view(at + 4, 4);
-    const auto is_letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); };
     if (!std::ranges::all_of(type, is_letter)) in.malformed(fmt::format("no chunk at byte {}", at));
     if ((type == "IHDR") != first) in.malformed("not exactly one IHDR chunk, at the start");
     const std::string_view data = in.view(at + 8, length);
