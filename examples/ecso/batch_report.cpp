@@ -1,0 +1,60 @@
+#include "batch_report.hpp"
+
+#include "exit_code.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ecso::command {
+
+void BatchReport::add(std::size_t line, const Outcome& outcome, std::size_t bytes_read) {
+  ++done_;
+  ++paths_[static_cast<std::size_t>(outcome.path)];
+  calls_ += outcome.steps.size();
+  usage_ += outcome.usage();
+  if (outcome.error) ++errors_[std::string{to_string(outcome.error->code())}];
+  if (outcome.path == Path::failed) exit_code_ = std::max(exit_code_, exit_code_of(outcome));
+  if (outcome.error && !first_error_) {
+    const std::string text = explain(*outcome.error);
+    const std::string where = fmt::format("line {}", line);
+    first_error_ = text.starts_with(where + ":") ? text : where + ": " + text;
+  }
+
+  const auto now = Clock::now();
+  const auto interval = terminal_.is_terminal ? std::chrono::milliseconds{100} : std::chrono::milliseconds{10'000};
+  if (now - shown_ < interval) return;
+  shown_ = now;
+  clear();
+  const double seconds = std::chrono::duration<double>{now - start_}.count();
+  std::string progress = counts();
+  if (input_bytes_ != 0) progress = fmt::format("{:3.0f} %  ", 100.0 * static_cast<double>(std::min(bytes_read, input_bytes_)) / static_cast<double>(input_bytes_)) + progress;
+  out_ << progress << fmt::format("; {:.1f} a second", static_cast<double>(done_) / seconds);
+  is_line_open_ = terminal_.is_terminal;
+  if (!is_line_open_) out_ << '\n';
+  out_ << std::flush;
+}
+
+void BatchReport::clear() {
+  if (is_line_open_) out_ << "\r\033[K" << std::flush;
+  is_line_open_ = false;
+}
+
+std::string BatchReport::counts() const {
+  return fmt::format("{} line{}: {} direct, {} eyes closed, {} refused, {} failed", done_, done_ == 1 ? "" : "s", paths_[0], paths_[1], paths_[2], paths_[3]);
+}
+
+void BatchReport::write_summary() {
+  clear();
+  out_ << counts();
+  if (skipped_ != 0) out_ << fmt::format("; {} done before", skipped_);
+  out_ << '\n' << describe_cost(calls_, usage_, Clock::now() - start_) << '\n';
+  if (!errors_.empty()) {
+    out_ << "errors:";
+    for (const auto& [code, count] : errors_) out_ << ' ' << count << ' ' << code << (code == errors_.rbegin()->first ? "" : ",");
+    out_ << "; the first: " << *first_error_ << '\n';
+  }
+  out_ << std::flush;
+}
+
+}  // namespace ecso::command

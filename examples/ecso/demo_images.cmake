@@ -1,0 +1,13 @@
+# Adds to command_sources a source that holds the demo's images, so that `ecso demo` works wherever the program is.
+set(demo_images "#include \"ecso/demo_images.hpp\"\n\nnamespace ecso::command {\n")
+foreach(name harmful benign)
+  set(image ${CMAKE_CURRENT_SOURCE_DIR}/images/${name}.png)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${image})
+  file(READ ${image} bytes HEX)
+  string(LENGTH ${bytes} digits)
+  math(EXPR size "${digits} / 2")
+  string(REGEX REPLACE "(..)" "\\\\x\\1" bytes "${bytes}")
+  string(APPEND demo_images "\nstd::string_view ${name}_png() noexcept { return {\"${bytes}\", ${size}}; }\n")
+endforeach()
+file(CONFIGURE OUTPUT demo_images.cpp CONTENT "${demo_images}\n}  // namespace ecso::command\n" @ONLY)
+list(APPEND command_sources ${CMAKE_CURRENT_BINARY_DIR}/demo_images.cpp)

@@ -1,0 +1,202 @@
+#include "settings.hpp"
+
+#include "exit_code.hpp"
+#include "files.hpp"
+
+#include <ecso/backend/openai.hpp>
+#include <ecso/backend/replay.hpp>
+#include <ecso/backend/simulated.hpp>
+#include <ecso/core/policy_json.hpp>
+#include <ecso/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <initializer_list>
+#include <limits>
+#include <system_error>
+
+namespace ecso::command {
+
+namespace {
+
+constexpr auto names = std::to_array<std::string_view>(
+    {"backend", "model", "policy", "dialect", "deadline", "max_in_flight", "color", "api_key_file"});
+
+std::string variable_of(std::string_view name) {
+  std::string variable = "ECSO_";
+  for (const char c : name) variable += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return variable;
+}
+
+std::string flag_of(std::string_view name) {
+  std::string flag = "--" + std::string{name};
+  std::ranges::replace(flag, '_', '-');
+  return flag;
+}
+
+std::optional<std::filesystem::path> default_config() {
+  const auto folder = [](const char* variable) { return std::filesystem::path{std::getenv(variable) == nullptr ? "" : std::getenv(variable)}; };
+  std::filesystem::path file = folder("XDG_CONFIG_HOME");
+  if (file.empty() && !folder("HOME").empty()) file = folder("HOME") / ".config";
+  std::error_code ignored;
+  if (file.empty() || !std::filesystem::exists(file /= "ecso/config.toml", ignored)) return std::nullopt;
+  return file;
+}
+
+/// "30", "30s", "1.5s", "500ms", "2m".
+std::chrono::milliseconds parse_duration(const Settings::Value& value) {
+  double number = 0;
+  const char* const end = value.text.data() + value.text.size();
+  const auto [rest, error] = std::from_chars(value.text.data(), end, number);
+  const std::string_view unit{rest, end};
+  double milliseconds = -1;
+  if (unit.empty() || unit == "s") milliseconds = number * 1000;
+  if (unit == "ms") milliseconds = number;
+  if (unit == "m" || unit == "min") milliseconds = number * 60'000;
+  constexpr double most = std::numeric_limits<std::int32_t>::max();
+  if (error != std::errc{} || !(milliseconds >= 0 && milliseconds <= most)) {
+    throw UsageError{fmt::format("{}: \"{}\" is no time; write 30s, 500ms or 2m, or 0 for none", value.source, one_line(value.text))};
+  }
+  return std::chrono::milliseconds{std::llround(milliseconds)};
+}
+
+/// The value that a name stands for.
+template <typename T>
+T choose(const Settings::Value& value, std::initializer_list<std::pair<std::string_view, T>> choices) {
+  std::string known;
+  for (const auto& [name, choice] : choices) {
+    if (name == value.text) return choice;
+    known.append(known.empty() ? "" : ", ").append(name);
+  }
+  throw UsageError{fmt::format("{}: \"{}\" is none of {}", value.source, one_line(value.text), known)};
+}
+
+}  // namespace
+
+Settings::Settings(Flags flags) : flags_{std::move(flags)} {
+  if (const auto given = find("config")) {
+    file_name_ = given->text;
+  } else if (const auto found = default_config()) {
+    file_name_ = found->string();
+  }
+  if (!file_name_.empty()) read_file();
+}
+
+void Settings::read_file() {
+  const auto bad = [&](std::string message) { return Error{Errc::bad_input, std::move(message), {.endpoint = file_name_}}; };
+  const detail::Json settings = parse_toml(read_settings_file(file_name_), file_name_);
+  if (settings.contains("api_key")) throw bad("api_key: a key does not belong here; put it in a file of its own and name that by api_key_file");
+  for (const auto& [key, value] : settings.items()) {
+    if (std::ranges::find(names, key) == names.end()) throw bad(fmt::format("{}: unknown setting; known are {}", key, fmt::join(names, ", ")));
+    if (value.is_structured() || value.is_boolean()) throw bad(key + ": must be a text or a number");
+    file_[key] = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+}
+
+std::optional<Settings::Value> Settings::find_flag(std::string_view name) const {
+  const auto found = flags_.find(name);
+  if (found == flags_.end()) return std::nullopt;
+  return Value{found->second, flag_of(name)};
+}
+
+std::optional<Settings::Value> Settings::find_variable(std::string_view name) {
+  const std::string variable = variable_of(name);
+  const char* value = std::getenv(variable.c_str());
+  if (value == nullptr || *value == '\0') return std::nullopt;
+  return Value{value, variable};
+}
+
+std::optional<Settings::Value> Settings::find(std::string_view name) const {
+  if (auto flag = find_flag(name)) return flag;
+  if (auto variable = find_variable(name)) return variable;
+  const auto found = file_.find(name);
+  if (found == file_.end()) return std::nullopt;
+  return Value{found->second, file_name_ + ": " + found->first};
+}
+
+ColorMode Settings::color() const {
+  const auto value = find("color");
+  if (!value) return ColorMode::automatic;
+  return choose<ColorMode>(*value, {{"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}});
+}
+
+std::size_t Settings::max_in_flight() const {
+  const auto value = find("max_in_flight");
+  if (!value) return 8;
+  std::size_t number = 0;
+  const char* const end = value->text.data() + value->text.size();
+  const auto [rest, error] = std::from_chars(value->text.data(), end, number);
+  if (error != std::errc{} || rest != end || number < 1 || number > 1024) {
+    throw UsageError{fmt::format("{}: \"{}\" is no number from 1 to 1024", value->source, one_line(value->text))};
+  }
+  return number;
+}
+
+Policy Settings::policy() const {
+  const auto value = find("policy");
+  Policy policy = value ? load_policy(value->text) : policy::production();
+  if (const auto deadline = find("deadline")) policy.deadline = parse_duration(*deadline);
+  return policy;
+}
+
+std::unique_ptr<MllmBackend> Settings::make_backend() const {
+  const Value value = find("backend").value_or(Value{"simulated", ""});
+  const std::string_view text = value.text;
+  constexpr std::string_view openai = "openai:";
+  constexpr std::string_view replay = "replay:";
+  if (text == "simulated") return std::make_unique<SimulatedBackend>();
+  if (text.starts_with(openai)) return make_openai_backend(std::string{text.substr(openai.size())}, value.source);
+  if (text.starts_with(replay)) return std::make_unique<ReplayBackend>(text.substr(replay.size()));
+  throw UsageError{fmt::format("{}: there is no such backend; there are simulated, openai:URL and replay:FILE", value.source)};
+}
+
+std::unique_ptr<MllmBackend> Settings::make_openai_backend(const std::string& url, const std::string& source) const {
+  OpenAiOptions options;
+  options.base_url = url;
+  if (const auto model = find("model")) options.model = model->text;
+  if (const auto dialect = find("dialect")) {
+    options.dialect = choose<OpenAiDialect>(*dialect, {{"plain", {}},
+                                                       {"llama-server", llama_server_dialect()},
+                                                       {"vllm", vllm_dialect()},
+                                                       {"openai", openai_dialect()}});
+  }
+  const char* const key = std::getenv("ECSO_API_KEY");
+  if (const auto file = find_flag("api_key_file")) {
+    options.key = Secret::from_file(file->text);
+  } else if (key != nullptr && *key != '\0') {
+    options.key = Secret::from_environment("ECSO_API_KEY");
+  } else if (const auto other_file = find("api_key_file")) {
+    options.key = Secret::from_file(other_file->text);
+  }
+  try {
+    return std::make_unique<OpenAiBackend>(std::move(options));
+  } catch (const Error& error) {
+    if (error.code() != Errc::bad_input) throw;
+    throw UsageError{fmt::format("{}: {}; write openai:http://HOST:PORT", source, error.message())};
+  }
+}
+
+Policy load_policy(const std::string& name_or_file) {
+  if (name_or_file == "production" || name_or_file == "paper") return policy_named(name_or_file);
+  std::error_code ignored;
+  if (!std::filesystem::exists(name_or_file, ignored)) {
+    throw Error{Errc::bad_input, fmt::format("policy \"{}\": no such file, and no policy of that name; there are production and paper", one_line(name_or_file))};
+  }
+  const std::string text = read_settings_file(name_or_file);
+  // A TOML document never starts with a brace.
+  const bool is_json = text.find_first_not_of(" \t\r\n") != std::string::npos && text[text.find_first_not_of(" \t\r\n")] == '{';
+  try {
+    return policy_from_json(is_json ? detail::parse_json(text, "policy") : parse_toml(text, name_or_file));
+  } catch (const Error& error) {
+    throw Error{error.code(), error.message(), {.endpoint = name_or_file}};
+  }
+}
+
+}  // namespace ecso::command

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "printing.hpp"
+
+#include <ecso/core/backend.hpp>
+#include <ecso/core/policy.hpp>
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ecso::command {
+
+/// What may be set by a flag, by an environment variable, or in the configuration file, in that order: the setting `max_in_flight` by `--max-in-flight`,
+/// `ECSO_MAX_IN_FLIGHT`, or `max_in_flight = 4`.
+class Settings {
+ public:
+  /// Values of flags by the name of their setting.
+  using Flags = std::map<std::string, std::string, std::less<>>;
+
+  struct Value {
+    std::string text;
+    std::string source;  ///< The flag, variable or file it comes from, for errors.
+  };
+
+  /// Reads the configuration file: `--config`, `ECSO_CONFIG`, or else `ecso/config.toml` under `XDG_CONFIG_HOME` or `~/.config` if it is there.
+  /// @throws Error (bad_input) if the file cannot be used.
+  explicit Settings(Flags flags);
+
+  [[nodiscard]] ColorMode color() const;
+  [[nodiscard]] std::size_t max_in_flight() const;
+  /// The chosen policy, with the chosen deadline.
+  [[nodiscard]] Policy policy() const;
+  /// @throws UsageError if there is no such backend.
+  [[nodiscard]] std::unique_ptr<MllmBackend> make_backend() const;
+
+ private:
+  [[nodiscard]] std::optional<Value> find(std::string_view name) const;
+  [[nodiscard]] std::optional<Value> find_flag(std::string_view name) const;
+  [[nodiscard]] static std::optional<Value> find_variable(std::string_view name);
+  [[nodiscard]] std::unique_ptr<MllmBackend> make_openai_backend(const std::string& url, const std::string& source) const;
+  void read_file();
+
+  Flags flags_;
+  std::string file_name_;
+  Flags file_;
+};
+
+/// The policy of that name, or that of a TOML or JSON file.
+/// @throws Error (bad_input) that names file and key.
+[[nodiscard]] Policy load_policy(const std::string& name_or_file);
+
+}  // namespace ecso::command
