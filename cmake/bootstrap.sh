@@ -90,7 +90,7 @@ Install them with:  sudo apt-get install --no-install-recommends $missing"
 }
 
 demo() {
-  cmake --preset release -B "$build_dir" >&2
+  cmake --preset release -B "$build_dir" --compile-no-warning-as-error >&2
   cmake --build "$build_dir" --target ecso_command >&2
   "$build_dir/examples/ecso" demo
 }

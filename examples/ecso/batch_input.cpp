@@ -41,7 +41,8 @@ std::optional<BatchLine> BatchInput::next_id() {
       json_ = detail::parse_json(text, "not usable");
       const detail::JsonReader in{json_, "line"};
       if (in.has("id")) {
-        if (!in.value("id").is_string() && !in.value("id").is_number_integer()) throw Error{Errc::bad_input, "line.id: must be a string or a whole number"};
+        if (!in.value("id").is_string() && !in.value("id").is_number_integer())
+          throw Error{Errc::bad_input, "line.id: must be a string or a whole number"};
         line.id = in.value("id");
       }
       in.allow_only({"id", "image", "query"});

@@ -21,8 +21,8 @@ struct BatchLine {
   std::variant<Conversation, Error> content;  ///< Or why it cannot be used.
 };
 
-/// Reads `{"id", "image", "query"}` lines one at a time: "image" is a path, a list of them, or null or absent for a text; a relative path starts at the batch
-/// file's folder. Empty lines are passed over.
+/// Reads `{"id", "image", "query"}` lines one at a time: "image" is a path, a list of them, or null or absent for a text; a
+/// relative path starts at the batch file's folder. Empty lines are passed over.
 class BatchInput {
  public:
   BatchInput(std::istream& in, std::filesystem::path folder) : in_{in}, folder_{std::move(folder)} {}

@@ -14,7 +14,8 @@
 
 namespace ecso::command {
 
-BatchOutput::BatchOutput(const std::string& file, bool resume) : name_{file.empty() ? "standard output" : file}, out_{&std::cout} {
+BatchOutput::BatchOutput(const std::string& file, bool resume)
+    : name_{file.empty() ? "standard output" : file}, out_{&std::cout} {
   if (file.empty()) return;
   std::error_code error;
   const std::uintmax_t size = std::filesystem::is_regular_file(file, error) ? std::filesystem::file_size(file, error) : 0;
@@ -46,7 +47,9 @@ void BatchOutput::read_done(const std::string& file) {
       detail::JsonReader{json, "no outcome"}.read("path", path);
       if (path != to_string(Path::failed)) done_.insert(detail::dump_json(detail::JsonReader{json, "no outcome"}.value("id")));
     } catch (const Error& error) {
-      throw Error{Errc::bad_input, error.message() + "; is it the output of a batch?", {.endpoint = fmt::format("{}, line {}", file, number)}};
+      throw Error{Errc::bad_input,
+                  error.message() + "; is it the output of a batch?",
+                  {.endpoint = fmt::format("{}, line {}", file, number)}};
     }
   }
 }

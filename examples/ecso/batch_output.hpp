@@ -16,10 +16,12 @@ class BatchOutput {
  public:
   /// @param file empty for standard output.
   /// @param resume goes on behind the whole lines of the file, and knows their ids.
-  /// @throws UsageError if the file has something in it and is not to be resumed; WriteError if it cannot be written; Error if it holds no outcomes.
+  /// @throws UsageError if the file has something in it and is not to be resumed; WriteError if it cannot be written; Error if it
+  /// holds no outcomes.
   BatchOutput(const std::string& file, bool resume);
 
-  /// True if a line of the resumed file has an outcome for this id. One that failed is none: it is tried again, and the last line of an id counts.
+  /// True if a line of the resumed file has an outcome for this id. One that failed is none: it is tried again, and the last line
+  /// of an id counts.
   [[nodiscard]] bool is_done(const detail::Json& id) const { return done_.contains(detail::dump_json(id)); }
 
   /// Writes and flushes a line: the id, the line's number, and the outcome.

@@ -28,7 +28,10 @@ void BatchReport::add(std::size_t line, const Outcome& outcome, std::size_t byte
   clear();
   const double seconds = std::chrono::duration<double>{now - start_}.count();
   std::string progress = counts();
-  if (input_bytes_ != 0) progress = fmt::format("{:3.0f} %  ", 100.0 * static_cast<double>(std::min(bytes_read, input_bytes_)) / static_cast<double>(input_bytes_)) + progress;
+  if (input_bytes_ != 0)
+    progress = fmt::format("{:3.0f} %  ",
+                           100.0 * static_cast<double>(std::min(bytes_read, input_bytes_)) / static_cast<double>(input_bytes_)) +
+               progress;
   out_ << progress << fmt::format("; {:.1f} a second", static_cast<double>(done_) / seconds);
   is_line_open_ = terminal_.is_terminal;
   if (!is_line_open_) out_ << '\n';
@@ -41,7 +44,8 @@ void BatchReport::clear() {
 }
 
 std::string BatchReport::counts() const {
-  return fmt::format("{} line{}: {} direct, {} eyes closed, {} refused, {} failed", done_, done_ == 1 ? "" : "s", paths_[0], paths_[1], paths_[2], paths_[3]);
+  return fmt::format("{} line{}: {} direct, {} eyes closed, {} refused, {} failed", done_, done_ == 1 ? "" : "s", paths_[0],
+                     paths_[1], paths_[2], paths_[3]);
 }
 
 void BatchReport::write_summary() {

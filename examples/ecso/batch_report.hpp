@@ -14,11 +14,13 @@
 
 namespace ecso::command {
 
-/// Counts a batch's outcomes and reports on them: while it runs, on a terminal in one line that is written over, elsewhere every ten seconds; and at its end.
+/// Counts a batch's outcomes and reports on them: while it runs, on a terminal in one line that is written over, elsewhere every
+/// ten seconds; and at its end.
 class BatchReport {
  public:
   /// @param input_bytes size of the batch file, 0 if it is not known.
-  BatchReport(std::ostream& out, const Terminal& terminal, std::size_t input_bytes) : out_{out}, terminal_{terminal}, input_bytes_{input_bytes} {}
+  BatchReport(std::ostream& out, const Terminal& terminal, std::size_t input_bytes)
+      : out_{out}, terminal_{terminal}, input_bytes_{input_bytes} {}
 
   void skip() { ++skipped_; }
   /// @param bytes_read of the batch file so far.

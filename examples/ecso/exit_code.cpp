@@ -17,7 +17,8 @@ std::string_view advice_for(const Error& error) noexcept {
     case Errc::too_large: return "send a smaller image, or raise the server's limit";
     case Errc::rate_limited: return "try again later";
     case Errc::server_error: return "the server's log may say more";
-    case Errc::unavailable: return error.context().http_status == 0 ? "is the server running, and the URL of --backend right?" : "try again later";
+    case Errc::unavailable:
+      return error.context().http_status == 0 ? "is the server running, and the URL of --backend right?" : "try again later";
     case Errc::tls: return "check the server's certificate, and whether it speaks https at all";
     case Errc::timeout: return "is the server out of reach, or slow? --deadline gives a query more time";
     case Errc::bad_reply: return "is the URL of --backend that of an OpenAI-compatible server?";

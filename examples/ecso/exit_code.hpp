@@ -8,7 +8,8 @@
 
 namespace ecso::command {
 
-/// What the command exits with; the numbers are those of sysexits.h where it has them. A signal's is 128 and its number: 130 for Ctrl-C.
+/// What the command exits with; the numbers are those of sysexits.h where it has them. A signal's is 128 and its number: 130 for
+/// Ctrl-C.
 enum ExitCode : int {
   exit_answered = 0,
   exit_refused = 3,

@@ -32,7 +32,9 @@ detail::Json to_json(const toml::node& node, const std::string& file) {
   if (const auto* whole = node.as_integer()) return whole->get();
   if (const auto* real = node.as_floating_point()) return real->get();
   if (const auto* boolean = node.as_boolean()) return boolean->get();
-  throw Error{Errc::bad_input, "line " + std::to_string(node.source().begin.line) + ": a date or time has no meaning here", {.endpoint = file}};
+  throw Error{Errc::bad_input,
+              "line " + std::to_string(node.source().begin.line) + ": a date or time has no meaning here",
+              {.endpoint = file}};
 }
 
 }  // namespace
@@ -57,7 +59,9 @@ detail::Json parse_toml(std::string_view text, const std::string& file) {
     return to_json(toml::parse(text, file), file);
   } catch (const toml::parse_error& error) {
     const auto& at = error.source().begin;
-    throw Error{Errc::bad_input, "not TOML at line " + std::to_string(at.line) + ", column " + std::to_string(at.column) + ": " + std::string{error.description()},
+    throw Error{Errc::bad_input,
+                "not TOML at line " + std::to_string(at.line) + ", column " + std::to_string(at.column) + ": " +
+                    std::string{error.description()},
                 {.endpoint = file}};
   }
 }

@@ -7,7 +7,8 @@
 
 namespace ecso::command {
 
-/// Turns Ctrl-C (SIGINT), SIGTERM and SIGHUP into a stop request while it lives; a second one ends the process at once. Make it before any other thread.
+/// Turns Ctrl-C (SIGINT), SIGTERM and SIGHUP into a stop request while it lives; a second one ends the process at once. Make it
+/// before any other thread.
 class Interrupt {
  public:
   Interrupt();

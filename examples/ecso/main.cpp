@@ -7,8 +7,8 @@
 #include <ecso/core/policy_json.hpp>
 #include <ecso/version.hpp>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <csignal>
 #include <exception>
@@ -19,7 +19,8 @@ namespace {
 
 using namespace ecso::command;
 
-constexpr const char* about = R"(ecso makes answers of multimodal language models safer: "Eyes Closed, Safety On" (arXiv 2403.09572))";
+constexpr const char* about =
+    R"(ecso makes answers of multimodal language models safer: "Eyes Closed, Safety On" (arXiv 2403.09572))";
 
 constexpr const char* examples = R"(Examples:
   ecso demo
@@ -50,23 +51,31 @@ Exit code: 0 answered, 3 refused, 64 wrong usage, 65 bad input, 69 server unavai
   75 try again later, 130 interrupted. Of a batch: 0 if every line has an outcome (a refusal is one), else the largest of the codes
   of the lines that failed.)";
 
-void add_setting(CLI::App& app, Settings::Flags& flags, const char* flag, const char* name, const char* value_name, const char* description) {
-  app.add_option_function<std::string>(flag, [&flags, name](const std::string& value) { flags[name] = value; }, description)->type_name(value_name);
+void add_setting(CLI::App& app, Settings::Flags& flags, const char* flag, const char* name, const char* value_name,
+                 const char* description) {
+  app.add_option_function<std::string>(
+         flag, [&flags, name](const std::string& value) { flags[name] = value; }, description)
+      ->type_name(value_name);
 }
 
 void add_model_settings(CLI::App& app, Settings::Flags& flags) {
   add_setting(app, flags, "--backend", "backend", "B", "simulated (default), openai:URL or replay:FILE");
   add_setting(app, flags, "--model", "model", "NAME", "Model to ask the server for");
   add_setting(app, flags, "--dialect", "dialect", "D",
-              "What the server understands beside plain (default): llama-server, vllm or openai; these force checks to answer yes or no, and "
+              "What the server understands beside plain (default): llama-server, vllm or openai; these force checks to answer "
+              "yes or no, and "
               "read their probabilities");
-  add_setting(app, flags, "--policy", "policy", "P", "production (default), paper, or a TOML or JSON file; see `ecso policy --help`");
-  add_setting(app, flags, "--deadline", "deadline", "TIME", "Time for a query, all its calls together: 30s, 500ms, 2m; 0 for none");
+  add_setting(app, flags, "--policy", "policy", "P",
+              "production (default), paper, or a TOML or JSON file; see `ecso policy --help`");
+  add_setting(app, flags, "--deadline", "deadline", "TIME",
+              "Time for a query, all its calls together: 30s, 500ms, 2m; 0 for none");
   add_setting(app, flags, "--api-key-file", "api_key_file", "FILE", "File that holds the API key; or set ECSO_API_KEY");
   add_setting(app, flags, "--color", "color", "WHEN", "auto (default), always or never");
   add_setting(app, flags, "--config", "config", "FILE", "Configuration file (TOML)");
   const auto refuse_key = [](const std::string&) {
-    throw UsageError{"--api-key: a key on the command line can be read by every user of the machine; put it in ECSO_API_KEY or in a file named by --api-key-file"};
+    throw UsageError{
+        "--api-key: a key on the command line can be read by every user of the machine; put it in ECSO_API_KEY or in a file "
+        "named by --api-key-file"};
   };
   app.add_option_function<std::string>("--api-key", refuse_key)->group("")->expected(0, 1);
 }
@@ -87,7 +96,8 @@ int run_protect(const ProtectOptions& options, const Settings& settings, bool ha
     if (!options.output.empty() || options.resume) throw UsageError{"--output and --resume go with --batch only"};
     return protect(options, settings);
   }
-  if (has_query || !options.images.empty()) throw UsageError{"--batch brings images and queries of its own; leave out --image and --query"};
+  if (has_query || !options.images.empty())
+    throw UsageError{"--batch brings images and queries of its own; leave out --image and --query"};
   if (options.resume && options.output.empty()) throw UsageError{"--resume needs the --output FILE to go on with"};
   return protect_batch(options, settings);
 }
@@ -102,24 +112,31 @@ int run(int argc, char** argv) {
   ProtectOptions protect_options;
   CLI::App& protect_command = *app.add_subcommand("protect", "Answer a query about images, safely");
   protect_command.footer(protect_notes);
-  protect_command.add_option("--image", protect_options.images, "Image file (PNG, JPEG, WebP, GIF, BMP); may be given several times")
+  protect_command
+      .add_option("--image", protect_options.images, "Image file (PNG, JPEG, WebP, GIF, BMP); may be given several times")
       ->type_name("FILE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  const CLI::Option& query = *protect_command.add_option("--query", protect_options.query, "The query; - reads standard input")->type_name("TEXT");
-  protect_command.add_option("--batch", protect_options.batch, "Answer every line of a JSONL file; - is standard input")->type_name("FILE");
-  protect_command.add_option("--output", protect_options.output, "Where a batch's outcomes go, in place of standard output")->type_name("FILE");
+  const CLI::Option& query =
+      *protect_command.add_option("--query", protect_options.query, "The query; - reads standard input")->type_name("TEXT");
+  protect_command.add_option("--batch", protect_options.batch, "Answer every line of a JSONL file; - is standard input")
+      ->type_name("FILE");
+  protect_command.add_option("--output", protect_options.output, "Where a batch's outcomes go, in place of standard output")
+      ->type_name("FILE");
   protect_command.add_flag("--resume", protect_options.resume, "Go on with a batch that was stopped");
   add_setting(protect_command, flags, "--max-in-flight", "max_in_flight", "N", "Most calls of a batch at once (default 8)");
   protect_command.add_flag("--json", protect_options.json, "Print the whole outcome as JSON");
   protect_command.add_flag("--trace", protect_options.trace, "Show prompts and all replies whole, also those that are withheld");
   protect_command.add_flag("--quiet,-q", protect_options.quiet, "Do not show the steps");
-  protect_command.add_option("--record", protect_options.record, "Write every exchange with the model to a file, for --backend replay:FILE")->type_name("FILE");
+  protect_command
+      .add_option("--record", protect_options.record, "Write every exchange with the model to a file, for --backend replay:FILE")
+      ->type_name("FILE");
   add_model_settings(protect_command, flags);
 
   DemoOptions demo_options;
   CLI::App& demo_command = *app.add_subcommand("demo", "Show the method on a harmful and a benign example");
-  demo_command.footer("Examples:\n  ecso demo\n  ecso demo --trace\n  ecso demo --backend openai:http://127.0.0.1:8080 --dialect llama-server");
+  demo_command.footer(
+      "Examples:\n  ecso demo\n  ecso demo --trace\n  ecso demo --backend openai:http://127.0.0.1:8080 --dialect llama-server");
   demo_command.add_flag("--trace", demo_options.trace, "Show prompts and all replies whole, also those that are withheld");
   add_model_settings(demo_command, flags);
 

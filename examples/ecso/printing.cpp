@@ -20,10 +20,11 @@ constexpr std::string_view dim = "2";
 constexpr std::string_view red = "1;31";
 constexpr std::string_view green = "1;32";
 constexpr std::string_view yellow = "1;33";
-constexpr std::string_view indent = "    ";
+const std::string indent = "    ";
 
 std::size_t code_points_in(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 /// At most `limit` code points, on one line, with an ellipsis where something is left out.
@@ -86,6 +87,29 @@ std::string one_line(std::string_view text) {
   std::string line = printable(text);
   std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
   return line;
+}
+
+std::string wrap(std::string_view text, std::string_view indent_of_line, std::size_t columns) {
+  const std::string shown = printable(text);
+  const std::size_t width = columns - std::min(columns - 1, indent_of_line.size());
+  std::string wrapped;
+  std::string_view rest = shown;
+  do {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    do {
+      std::string_view piece = detail::truncate_code_points(line, width);
+      const bool is_whole = piece.size() == line.size() || line[piece.size()] == ' ';
+      if (const std::size_t space = piece.rfind(' '); !is_whole && space != std::string_view::npos && space > 0)
+        piece = piece.substr(0, space);
+      if (!wrapped.empty()) wrapped += indent_of_line;
+      wrapped.append(piece) += '\n';
+      line.remove_prefix(piece.size());
+      if (line.starts_with(' ')) line.remove_prefix(1);
+    } while (!line.empty());
+  } while (!rest.empty());
+  return wrapped;
 }
 
 std::string describe(const Image& image) {
@@ -164,28 +188,16 @@ void StepPrinter::on_end(const Outcome& outcome, std::chrono::nanoseconds time) 
     return {};
   }();
   out_ << "=>  " << styled(words, style) << '\n'
-       << indent << styled(fmt::format("policy {}, {}", one_line(outcome.policy), describe_cost(outcome.steps.size(), outcome.usage(), time)), dim) << '\n'
+       << indent
+       << styled(
+              fmt::format("policy {}, {}", one_line(outcome.policy), describe_cost(outcome.steps.size(), outcome.usage(), time)),
+              dim)
+       << '\n'
        << std::flush;
 }
 
 void StepPrinter::write_block(std::string_view text, std::string_view style) {
-  const std::string shown = printable(text);
-  const std::size_t width = terminal_.columns - indent.size();
-  std::string_view rest = shown;
-  do {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    do {
-      std::string_view piece = detail::truncate_code_points(line, width);
-      if (piece.size() < line.size()) {
-        if (const std::size_t space = piece.rfind(' '); space != std::string_view::npos && space > 0) piece = piece.substr(0, space);
-      }
-      out_ << indent << styled(piece, style) << '\n';
-      line.remove_prefix(piece.size());
-      if (line.starts_with(' ')) line.remove_prefix(1);
-    } while (!line.empty());
-  } while (!rest.empty());
+  out_ << styled(indent + wrap(text, indent, terminal_.columns), style);
 }
 
 }  // namespace ecso::command

@@ -23,11 +23,15 @@ struct Terminal {
 /// @param fd 1 or 2. Colour also depends on NO_COLOR and TERM.
 [[nodiscard]] Terminal terminal_of(int fd, ColorMode mode);
 
-/// `text` without what a terminal would obey: control characters but line breaks and tabs, and bytes that are not UTF-8, become U+FFFD.
+/// `text` without what a terminal would obey: control characters but line breaks and tabs, and bytes that are not UTF-8, become
+/// U+FFFD.
 [[nodiscard]] std::string printable(std::string_view text);
 
 /// The same on one line.
 [[nodiscard]] std::string one_line(std::string_view text);
+
+/// `text`, printable, in lines of at most `columns` that begin with `indent`, the first one's aside; ends with a line break.
+[[nodiscard]] std::string wrap(std::string_view text, std::string_view indent, std::size_t columns);
 
 /// "image/png, 640x480, 5.0 KiB".
 [[nodiscard]] std::string describe(const Image& image);
@@ -56,7 +60,7 @@ class StepPrinter {
 
   /// `text` in an ANSI style ("1" is bold), if the terminal shows colours.
   [[nodiscard]] std::string styled(std::string_view text, std::string_view style) const;
-  /// Writes `text` on lines of its own, indented.
+  /// Writes `text` on lines of its own, wrapped and indented. Its style is that of `styled`.
   void write_block(std::string_view text, std::string_view style = {});
 
  private:

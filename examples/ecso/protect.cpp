@@ -67,7 +67,8 @@ int protect(const ProtectOptions& options, const Settings& settings) {
     if (out.is_terminal && err.is_terminal) std::cerr << '\n';
   }
   if (outcome.error) {
-    std::cerr << "ecso: error: " << explain(*outcome.error) << (outcome.path == Path::refused ? "; the policy refuses instead" : "") << '\n';
+    std::cerr << "ecso: error: " << explain(*outcome.error)
+              << (outcome.path == Path::refused ? "; the policy refuses instead" : "") << '\n';
   }
   write_answer(outcome, out, options.json);
   return interrupt.signal() != 0 && outcome.error ? 128 + interrupt.signal() : exit_code_of(outcome);

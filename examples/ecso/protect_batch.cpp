@@ -96,7 +96,7 @@ int protect_batch(const ProtectOptions& options, const Settings& settings) {
   const auto give = [&](const Place& place, const Outcome& outcome) {
     const bool is_cut_off = interrupt.signal() != 0 && outcome.error && outcome.error->code() == Errc::cancelled;
     if (is_cut_off) return;
-    if (!outcome.steps.empty()) {
+    if (!outcome.steps.empty() && notice.is_due(outcome.steps.front())) {
       report.clear();
       notice.look_at(outcome.steps.front());
     }
@@ -123,7 +123,9 @@ int protect_batch(const ProtectOptions& options, const Settings& settings) {
     }
     return std::nullopt;
   };
-  const auto on_done = [&](std::size_t index, EcsoProtocol protocol) { give(under_way.extract(index).mapped(), std::move(protocol).outcome()); };
+  const auto on_done = [&](std::size_t index, EcsoProtocol protocol) {
+    give(under_way.extract(index).mapped(), std::move(protocol).outcome());
+  };
 
   run_batch(next, model, on_done, {.stop = interrupt.token(), .deadline = policy->deadline, .max_in_flight = max_in_flight});
   report.write_summary();

@@ -33,8 +33,9 @@ std::string read_query(const std::string& text_or_dash, std::size_t max_bytes, c
 }
 
 void SimulationNotice::look_at(const StepRecord& record) {
-  if (is_said_ || record.model != "simulated") return;
-  out_ << (has_color_ ? "\033[1;33m" : "") << simulation_notice << (has_color_ ? "\033[0m\n" : "\n");
+  if (!is_due(record)) return;
+  const std::size_t columns = terminal_.is_terminal ? terminal_.columns : simulation_notice.size();
+  out_ << (terminal_.color ? "\033[1;33m" : "") << wrap(simulation_notice, "", columns) << (terminal_.color ? "\033[0m" : "");
   is_said_ = true;
 }
 

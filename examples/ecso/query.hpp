@@ -22,13 +22,14 @@ namespace ecso::command {
 /// Says once that answers are simulated, when the first simulated reply turns up, be it live or replayed.
 class SimulationNotice {
  public:
-  SimulationNotice(std::ostream& out, const Terminal& terminal) : out_{out}, has_color_{terminal.color} {}
+  SimulationNotice(std::ostream& out, const Terminal& terminal) : out_{out}, terminal_{terminal} {}
 
+  [[nodiscard]] bool is_due(const StepRecord& record) const { return !is_said_ && record.model == "simulated"; }
   void look_at(const StepRecord& record);
 
  private:
   std::ostream& out_;
-  bool has_color_;
+  Terminal terminal_;
   bool is_said_ = false;
 };
 

@@ -42,7 +42,9 @@ std::string flag_of(std::string_view name) {
 }
 
 std::optional<std::filesystem::path> default_config() {
-  const auto folder = [](const char* variable) { return std::filesystem::path{std::getenv(variable) == nullptr ? "" : std::getenv(variable)}; };
+  const auto folder = [](const char* variable) {
+    return std::filesystem::path{std::getenv(variable) == nullptr ? "" : std::getenv(variable)};
+  };
   std::filesystem::path file = folder("XDG_CONFIG_HOME");
   if (file.empty() && !folder("HOME").empty()) file = folder("HOME") / ".config";
   std::error_code ignored;
@@ -62,7 +64,8 @@ std::chrono::milliseconds parse_duration(const Settings::Value& value) {
   if (unit == "m" || unit == "min") milliseconds = number * 60'000;
   constexpr double most = std::numeric_limits<std::int32_t>::max();
   if (error != std::errc{} || !(milliseconds >= 0 && milliseconds <= most)) {
-    throw UsageError{fmt::format("{}: \"{}\" is no time; write 30s, 500ms or 2m, or 0 for none", value.source, one_line(value.text))};
+    throw UsageError{
+        fmt::format("{}: \"{}\" is no time; write 30s, 500ms or 2m, or 0 for none", value.source, one_line(value.text))};
   }
   return std::chrono::milliseconds{std::llround(milliseconds)};
 }
@@ -92,9 +95,11 @@ Settings::Settings(Flags flags) : flags_{std::move(flags)} {
 void Settings::read_file() {
   const auto bad = [&](std::string message) { return Error{Errc::bad_input, std::move(message), {.endpoint = file_name_}}; };
   const detail::Json settings = parse_toml(read_settings_file(file_name_), file_name_);
-  if (settings.contains("api_key")) throw bad("api_key: a key does not belong here; put it in a file of its own and name that by api_key_file");
+  if (settings.contains("api_key"))
+    throw bad("api_key: a key does not belong here; put it in a file of its own and name that by api_key_file");
   for (const auto& [key, value] : settings.items()) {
-    if (std::ranges::find(names, key) == names.end()) throw bad(fmt::format("{}: unknown setting; known are {}", key, fmt::join(names, ", ")));
+    if (std::ranges::find(names, key) == names.end())
+      throw bad(fmt::format("{}: unknown setting; known are {}", key, fmt::join(names, ", ")));
     if (value.is_structured() || value.is_boolean()) throw bad(key + ": must be a text or a number");
     file_[key] = value.is_string() ? value.get<std::string>() : value.dump();
   }
@@ -162,10 +167,9 @@ std::unique_ptr<MllmBackend> Settings::make_openai_backend(const std::string& ur
   options.base_url = url;
   if (const auto model = find("model")) options.model = model->text;
   if (const auto dialect = find("dialect")) {
-    options.dialect = choose<OpenAiDialect>(*dialect, {{"plain", {}},
-                                                       {"llama-server", llama_server_dialect()},
-                                                       {"vllm", vllm_dialect()},
-                                                       {"openai", openai_dialect()}});
+    options.dialect = choose<OpenAiDialect>(
+        *dialect,
+        {{"plain", {}}, {"llama-server", llama_server_dialect()}, {"vllm", vllm_dialect()}, {"openai", openai_dialect()}});
   }
   const char* const key = std::getenv("ECSO_API_KEY");
   if (const auto file = find_flag("api_key_file")) {
@@ -187,7 +191,9 @@ Policy load_policy(const std::string& name_or_file) {
   if (name_or_file == "production" || name_or_file == "paper") return policy_named(name_or_file);
   std::error_code ignored;
   if (!std::filesystem::exists(name_or_file, ignored)) {
-    throw Error{Errc::bad_input, fmt::format("policy \"{}\": no such file, and no policy of that name; there are production and paper", one_line(name_or_file))};
+    throw Error{Errc::bad_input,
+                fmt::format("policy \"{}\": no such file, and no policy of that name; there are production and paper",
+                            one_line(name_or_file))};
   }
   const std::string text = read_settings_file(name_or_file);
   // A TOML document never starts with a brace.

@@ -14,8 +14,8 @@
 
 namespace ecso::command {
 
-/// What may be set by a flag, by an environment variable, or in the configuration file, in that order: the setting `max_in_flight` by `--max-in-flight`,
-/// `ECSO_MAX_IN_FLIGHT`, or `max_in_flight = 4`.
+/// What may be set by a flag, by an environment variable, or in the configuration file, in that order: the setting
+/// `max_in_flight` by `--max-in-flight`, `ECSO_MAX_IN_FLIGHT`, or `max_in_flight = 4`.
 class Settings {
  public:
   /// Values of flags by the name of their setting.
@@ -26,7 +26,8 @@ class Settings {
     std::string source;  ///< The flag, variable or file it comes from, for errors.
   };
 
-  /// Reads the configuration file: `--config`, `ECSO_CONFIG`, or else `ecso/config.toml` under `XDG_CONFIG_HOME` or `~/.config` if it is there.
+  /// Reads the configuration file: `--config`, `ECSO_CONFIG`, or else `ecso/config.toml` under `XDG_CONFIG_HOME` or `~/.config`
+  /// if it is there.
   /// @throws Error (bad_input) if the file cannot be used.
   explicit Settings(Flags flags);
 

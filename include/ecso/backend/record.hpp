@@ -83,7 +83,7 @@ class RecordBackend final : public MllmBackend {
   }
 
   void write_capabilities() {
-    write_line({{"schema", detail::cassette_schema}, {"capabilities", detail::to_json(backend_.capabilities())}});
+    write_line({{"schema", detail::cassette_schema}, {"capabilities", to_json(backend_.capabilities())}});
   }
 
   void write_line(const detail::Json& json) {

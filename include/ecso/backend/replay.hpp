@@ -130,7 +130,7 @@ class ReplayBackend final : public MllmBackend {
   }
 
   void read_capabilities(const detail::JsonReader& in) {
-    const Capabilities able = detail::capabilities_from_json(in.value("capabilities"), in.at("capabilities"));
+    const Capabilities able = capabilities_from_json(in.value("capabilities"), in.at("capabilities"));
     if (capabilities_ && *capabilities_ != able)
       throw bad(in.at("capabilities") + ": differ from those before; these are recordings of two models");
     capabilities_ = able;

@@ -36,12 +36,7 @@ namespace ecso {
 struct ProtocolJson {
   static nlohmann::ordered_json write(const EcsoProtocol& protocol) {
     nlohmann::ordered_json json{{"schema", trace_schema}, {"policy_sha256", fingerprint(*protocol.policy_)}};
-    const Capabilities& able = protocol.capabilities_;
-    json["capabilities"] = {{"vision", able.vision},
-                            {"logprobs", able.logprobs},
-                            {"forced_choice", able.forced_choice},
-                            {"concurrent", able.concurrent},
-                            {"slots", able.slots}};
+    json["capabilities"] = to_json(protocol.capabilities_);
     if (protocol.sampling_) json["sampling"] = to_json(*protocol.sampling_);
     json["messages"] = write_messages(protocol.conversation());
     json["round"] = protocol.round_;
@@ -72,13 +67,7 @@ struct ProtocolJson {
     if (policy == nullptr || policy_hash != fingerprint(*policy))
       throw bad("protocol.policy_sha256: it was written under another policy");
 
-    Capabilities able;
-    const detail::JsonReader able_in = in.object("capabilities");
-    able_in.read("vision", able.vision);
-    able_in.read("logprobs", able.logprobs);
-    able_in.read("forced_choice", able.forced_choice);
-    able_in.read("concurrent", able.concurrent);
-    able_in.read("slots", able.slots);
+    const Capabilities able = capabilities_from_json(in.value("capabilities"), in.at("capabilities"));
     std::optional<Sampling> sampling;
     if (in.has("sampling")) sampling = sampling_from_json(in.value("sampling"), in.at("sampling"));
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/core/backend.hpp>
 #include <ecso/core/image.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/core/step_requests.hpp>
@@ -19,8 +20,8 @@
 #include <variant>
 #include <vector>
 
-/// Requests and replies as JSON. Images stand as hash, size and type, never as bytes. Readers refuse unknown values with an error
-/// that names the path.
+/// Requests, replies and capabilities as JSON. Images stand as hash, size and type, never as bytes. Readers refuse unknown values
+/// with an error that names the path.
 namespace ecso {
 
 namespace detail {
@@ -47,6 +48,26 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
 }
 
 }  // namespace detail
+
+[[nodiscard]] inline nlohmann::ordered_json to_json(const Capabilities& able) {
+  return {{"vision", able.vision},
+          {"logprobs", able.logprobs},
+          {"forced_choice", able.forced_choice},
+          {"concurrent", able.concurrent},
+          {"slots", able.slots}};
+}
+
+[[nodiscard]] inline Capabilities capabilities_from_json(const nlohmann::ordered_json& json,
+                                                         const std::string& path = "capabilities") {
+  const detail::JsonReader in{json, path};
+  Capabilities able;
+  in.read("vision", able.vision);
+  in.read("logprobs", able.logprobs);
+  in.read("forced_choice", able.forced_choice);
+  in.read("concurrent", able.concurrent);
+  in.read("slots", able.slots);
+  return able;
+}
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Sampling& sampling) {
   auto json = nlohmann::ordered_json::object();

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ecso/core/backend.hpp>
 #include <ecso/core/request_json.hpp>
 #include <ecso/detail/json.hpp>
 #include <ecso/detail/sha256.hpp>
@@ -25,24 +24,5 @@ inline constexpr std::size_t max_cassette_line_bytes = std::size_t{64} * 1024 * 
 
 /// By what a request is found again. Equal requests have equal keys.
 [[nodiscard]] inline std::string cassette_key(const Json& request) { return sha256_hex(dump_json(request)); }
-
-[[nodiscard]] inline Json to_json(const Capabilities& able) {
-  return {{"vision", able.vision},
-          {"logprobs", able.logprobs},
-          {"forced_choice", able.forced_choice},
-          {"concurrent", able.concurrent},
-          {"slots", able.slots}};
-}
-
-[[nodiscard]] inline Capabilities capabilities_from_json(const Json& json, const std::string& path = "capabilities") {
-  const JsonReader in{json, path};
-  Capabilities able;
-  in.read("vision", able.vision);
-  in.read("logprobs", able.logprobs);
-  in.read("forced_choice", able.forced_choice);
-  in.read("concurrent", able.concurrent);
-  in.read("slots", able.slots);
-  return able;
-}
 
 }  // namespace ecso::detail
