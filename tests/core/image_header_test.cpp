@@ -91,7 +91,7 @@ TEST_CASE("an image cut at any byte is refused, and bytes behind its end are not
 TEST_CASE("any byte may change without harm", "[image_header]") {
   for (const auto& [type, bytes] : small_images()) {
     for (std::size_t at = 0; at < bytes.size(); ++at) {
-      for (int value = 0; value < 256; ++value) {
+      for (const int value : {0x00, 0x01, 0x10, 0x7F, 0x80, 0xC0, 0xD9, 0xDA, 0xFE, 0xFF}) {
         std::string changed = bytes;
         changed[at] = static_cast<char>(value);
         const std::string first = problem(changed);

@@ -18,23 +18,22 @@ using Catch::Matchers::ContainsSubstring;
 
 const std::vector<Image> images{Image::from_bytes(test::png_bytes(2, 1)), Image::from_bytes(test::png_bytes(2, 2))};
 
-/// Calls `visit` on every protocol that can be reached by good replies and one failure.
+/// Calls `visit` on every protocol that can be reached by good replies, whichever call ends first, and by one failure.
 void for_each_moment(const EcsoProtocol& at, const std::function<void(const EcsoProtocol&)>& visit) {
   visit(at);
   if (at.done()) return;
-  for (const PendingCall& call : at.pending()) {
-    for (const char* text : {"Yes", "No"}) {
-      EcsoProtocol next = at;
-      Reply reply{.text = text,
-                  .finish_reason = FinishReason::stop,
-                  .usage = {5, 3, 1},
-                  .logprobs = {},
-                  .model = "m",
-                  .duration = std::chrono::nanoseconds{1234567}};
-      next.resume(call.id, reply);
-      for_each_moment(next, visit);
-    }
-  }
+  const auto go_on = [&](const PendingCall& call, const char* text) {
+    EcsoProtocol next = at;
+    next.resume(call.id, {.text = text,
+                          .finish_reason = FinishReason::stop,
+                          .usage = {5, 3, 1},
+                          .model = "m",
+                          .duration = std::chrono::nanoseconds{1234567}});
+    for_each_moment(next, visit);
+  };
+  go_on(at.pending().front(), "Yes");
+  if (asks_for_verdict(at.pending().front().step())) go_on(at.pending().front(), "No");
+  if (at.pending().size() > 1 && at.outcome().steps.size() < 3) go_on(at.pending().back(), "A drawing.");
   EcsoProtocol failed = at;
   failed.fail(at.pending().front().id,
               Error{Errc::rate_limited, "slow down", {.http_status = 429, .retry_after = std::chrono::milliseconds{1500}}});

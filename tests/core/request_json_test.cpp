@@ -3,6 +3,7 @@
 #include <ecso/detail/json.hpp>
 
 #include <chrono>
+#include <limits>
 #include <string>
 
 #include "support/catch.hpp"
@@ -18,6 +19,12 @@ TEST_CASE("a reply comes back from JSON equal to itself", "[request][json]") {
                     .model = "m",
                     .duration = std::chrono::milliseconds{12}};
   CHECK(reply_from_json(detail::parse_json(detail::dump_json(to_json(reply)), "reply")) == reply);
+}
+
+TEST_CASE("a token that a grammar forbids has a log-probability that JSON can hold", "[request][json]") {
+  const Reply reply{.text = "yes", .logprobs = {{"yes", 0.0, {{"no", -std::numeric_limits<double>::infinity()}}}}};
+  const Reply back = reply_from_json(detail::parse_json(detail::dump_json(to_json(reply)), "reply"));
+  CHECK(back.logprobs[0].top[0].logprob < -1e300);
 }
 
 TEST_CASE("sampling comes back from JSON equal to itself", "[request][json]") {

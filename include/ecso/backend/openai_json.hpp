@@ -1,10 +1,9 @@
 #pragma once
 
+#include <ecso/detail/json.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
 #include <ecso/http/secret.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -15,8 +14,6 @@
 
 /// What reading replies and reading errors have in common. A server is a stranger: its JSON may be of any depth, size and shape.
 namespace ecso::detail {
-
-using Json = nlohmann::json;
 
 /// The members that anybody here looks at. The others are not kept.
 inline constexpr std::string_view known_members[] = {"cache_n",
@@ -44,9 +41,9 @@ inline constexpr std::string_view known_members[] = {"cache_n",
 /// The known members of a JSON text; nothing if it is not JSON.
 /// @throws Error (bad_reply) if it nests deeper than any reply does, before it costs memory or stack.
 [[nodiscard]] inline std::optional<Json> parse_known_members(std::string_view text) {
-  constexpr int max_depth = 64;
   const auto keep = [](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > max_depth) throw Error{Errc::bad_reply, "the JSON nests deeper than " + std::to_string(max_depth) + " levels"};
+    if (depth > max_json_depth)
+      throw Error{Errc::bad_reply, "the JSON nests deeper than " + std::to_string(max_json_depth) + " levels"};
     if (event != Json::parse_event_t::key) return true;
     return std::ranges::find(known_members, std::string_view{parsed.get_ref<const std::string&>()}) !=
            std::ranges::end(known_members);

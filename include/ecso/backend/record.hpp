@@ -8,12 +8,10 @@
 #include <ecso/detail/json.hpp>
 #include <ecso/error.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <mutex>
 #include <ostream>
 #include <string>
@@ -70,7 +68,7 @@ class RecordBackend final : public MllmBackend {
       throw;
     }
     if (reply.duration.count() == 0) reply.duration = std::chrono::steady_clock::now() - start;
-    write_exchange(request, "reply", to_json(with_finite_logprobs(reply)));
+    write_exchange(request, "reply", to_json(reply));
     return reply;
   }
 
@@ -92,19 +90,6 @@ class RecordBackend final : public MllmBackend {
     if (!out_.write(line.data(), static_cast<std::streamsize>(line.size())).flush()) {
       throw Error{Errc::bad_input, "the recording cannot be written", {.endpoint = name_}};
     }
-  }
-
-  /// JSON has no infinity, which is what a token has that a grammar forbids.
-  [[nodiscard]] static Reply with_finite_logprobs(Reply reply) {
-    const auto make_finite = [](double& logprob) {
-      constexpr double most = std::numeric_limits<double>::max();
-      logprob = logprob == logprob ? std::clamp(logprob, -most, most) : -most;
-    };
-    for (TokenLogprobs& token : reply.logprobs) {
-      make_finite(token.logprob);
-      for (TokenLogprob& alternative : token.top) make_finite(alternative.logprob);
-    }
-    return reply;
   }
 
   MllmBackend& backend_;

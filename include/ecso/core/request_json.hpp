@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,11 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
 
 [[nodiscard]] inline double to_milliseconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double, std::milli>{duration}.count();
+}
+
+/// JSON has no infinity, which is what a token has that a grammar forbids.
+[[nodiscard]] inline double finite(double logprob) {
+  return std::isfinite(logprob) ? logprob : std::numeric_limits<double>::lowest();
 }
 
 [[nodiscard]] inline std::chrono::nanoseconds read_milliseconds(const JsonReader& in, std::string_view key) {
@@ -193,8 +199,8 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   for (const TokenLogprobs& token : reply.logprobs) {
     auto top = nlohmann::ordered_json::array();
     for (const TokenLogprob& alternative : token.top)
-      top.push_back({{"token", alternative.token}, {"logprob", alternative.logprob}});
-    json["logprobs"].push_back({{"token", token.token}, {"logprob", token.logprob}, {"top", std::move(top)}});
+      top.push_back({{"token", alternative.token}, {"logprob", detail::finite(alternative.logprob)}});
+    json["logprobs"].push_back({{"token", token.token}, {"logprob", detail::finite(token.logprob)}, {"top", std::move(top)}});
   }
   return json;
 }
