@@ -62,9 +62,8 @@ void add_model_settings(CLI::App& app, Settings::Flags& flags) {
   add_setting(app, flags, "--backend", "backend", "B", "simulated (default), openai:URL or replay:FILE");
   add_setting(app, flags, "--model", "model", "NAME", "Model to ask the server for");
   add_setting(app, flags, "--dialect", "dialect", "D",
-              "What the server understands beside plain (default): llama-server, vllm or openai; these force checks to answer "
-              "yes or no, and "
-              "read their probabilities");
+              "What the server understands beside plain (default): llama-server, vllm or openai; checks then read the "
+              "probabilities of yes and no, and the first two are held to one of them");
   add_setting(app, flags, "--policy", "policy", "P",
               "production (default), paper, or a TOML or JSON file; see `ecso policy --help`");
   add_setting(app, flags, "--deadline", "deadline", "TIME",

@@ -60,7 +60,7 @@ TEST_CASE("a protocol comes back from JSON equal to itself at every moment", "[p
                     if (!(back == protocol)) FAIL(text);
                     ++moments;
                   });
-  CHECK(moments > 200);
+  CHECK(moments > 100);
 }
 
 TEST_CASE("a protocol that is read back goes on as the one that was written", "[protocol][json]") {
