@@ -10,8 +10,8 @@ enum class ChoiceStyle {
   grammar,             ///< `grammar`, in GBNF: llama-server.
   structured_outputs,  ///< `structured_outputs.choice`: vLLM from 0.11 on.
   guided_choice,       ///< `guided_choice`: older vLLM.
-  response_format,     ///< `response_format` with a JSON schema: OpenAI and many others. The reply is `{"answer":"…"}`; see
-                       ///< `openai_choice`.
+  /// `response_format` with a JSON schema: OpenAI and many others. The reply is `{"answer":"…"}`; see `openai_choice`.
+  response_format,
 };
 
 /// Whether a server gives log-probabilities.

@@ -22,8 +22,8 @@ struct Capabilities {
 /// The circumstances of one call.
 struct CallContext {
   std::stop_token stop = {};  ///< Asks the call to give up soon: throw Error (cancelled).
-  std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;  ///< When the call must be over: throw Error
-                                                                                 ///< (timeout).
+  /// When the call must be over: throw Error (timeout).
+  std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;
 };
 
 /// A multimodal model. Two functions to override; see `examples/01_first_backend.cpp`.

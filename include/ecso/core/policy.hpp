@@ -38,8 +38,9 @@ enum class EmptyReply { accept, fail };
 /// What goes out before it is known to be needed.
 enum class Speculation {
   none,
-  caption,  ///< The caption, together with the first answer: a harmful query costs three round trips, not four; a benign one
-            ///< costs the caption for nothing.
+  /// The caption, together with the first answer: a harmful query costs three round trips, not four; a benign one costs the
+  /// caption for nothing.
+  caption,
 };
 
 /// Whether checks and captions see the chat's system turns. Keep them for the prefix cache; drop them where whoever writes them
@@ -98,16 +99,16 @@ struct Policy {
   VerdictReader reader = VerdictReader::automatic;
   ProbabilityRule probability = {};
   Verdict undecided = Verdict::harmful;  ///< What an undecided verdict counts as: harmful, or safe to fail open.
-  std::vector<std::string> check_choices = {"yes", "no"};  ///< The forced answers of a check where the backend can; empty forces
-                                                           ///< none.
+  /// The forced answers of a check where the backend can; empty forces none.
+  std::vector<std::string> check_choices = {"yes", "no"};
   OnFailure on_failure = OnFailure::raise;
   EmptyReply empty_reply = EmptyReply::fail;
   Recheck recheck = Recheck::on;
   TextOnly text_only = TextOnly::check;
   Speculation speculation = Speculation::none;
   SystemTurns system_turns = SystemTurns::keep;
-  int max_rounds = 2;  ///< Most eyes-closed answers to try, 1 to 16. The second takes plain facts and stricter words; later ones
-                       ///< also a new seed.
+  /// Most eyes-closed answers to try, 1 to 16. The second takes plain facts and stricter words; later ones also a new seed.
+  int max_rounds = 2;
   std::size_t max_response_code_points = 0;     ///< Code points of an answer that its check sees; 0 means all.
   std::size_t max_text_bytes = 512 * 1024;      ///< Most text of a conversation, in bytes.
   std::size_t max_images = 16;                  ///< Most images of a conversation.

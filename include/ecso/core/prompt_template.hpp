@@ -26,9 +26,10 @@ struct SlotValues {
 
 /// How a value is put into its slot.
 enum class Fence {
-  none,   ///< As it is, as the paper does.
-  quote,  ///< As quoted data: every line begins with "> ", and tokens that steer a model (`</s>`, `<|im_start|>`, `[INST]`) are
-          ///< broken up.
+  none,  ///< As it is, as the paper does.
+  /// As quoted data: every line begins with "> ", and tokens that steer a model (`</s>`, `<|im_start|>`, `[INST]`) are broken
+  /// up.
+  quote,
 };
 
 [[nodiscard]] constexpr std::string_view to_string(Fence fence) noexcept { return fence == Fence::none ? "none" : "quote"; }

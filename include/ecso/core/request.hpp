@@ -26,11 +26,11 @@ struct Sampling {
 
 /// What a call asks for beside its conversation.
 struct CallOptions {
-  Step step = Step::answer;               ///< Which step of the method the call is for; a backend may route by it.
-  std::string model = {};                 ///< Model name; empty means the backend's own.
-  Sampling sampling = {};                 ///< How to draw the answer.
-  std::vector<std::string> choices = {};  ///< If not empty, the answer shall be one of these (a grammar or guided choice). A
-                                          ///< backend without it ignores it.
+  Step step = Step::answer;  ///< Which step of the method the call is for; a backend may route by it.
+  std::string model = {};    ///< Model name; empty means the backend's own.
+  Sampling sampling = {};    ///< How to draw the answer.
+  /// If not empty, the answer shall be one of these (a grammar or guided choice). A backend without it ignores it.
+  std::vector<std::string> choices = {};
   int top_logprobs = 0;  ///< Wish for that many alternatives a token with log-probabilities. Range 0 to 20; 0 asks for none.
 
   bool operator==(const CallOptions&) const = default;

@@ -17,8 +17,8 @@ namespace ecso {
 
 /// How to run many flows.
 struct BatchOptions {
-  std::stop_token stop = {};  ///< Cancels: calls under way give up, no further flow is taken. Flows under way end as their
-                              ///< failure says.
+  /// Cancels: calls under way give up, no further flow is taken. Flows under way end as their failure says.
+  std::stop_token stop = {};
   std::chrono::milliseconds deadline{0};  ///< Time for each flow from its start; 0 sets none.
   std::size_t max_in_flight = 8;  ///< Most calls at once over all flows, at least 1; 1 where the backend is not `concurrent`.
 };

@@ -32,18 +32,18 @@ enum class TlsVerify {
 
 /// How an HttpClient connects and waits.
 struct HttpOptions {
-  std::chrono::milliseconds connect_timeout{10'000};  ///< Time for name, connection and TLS handshake. Zero: libcurl's own, 300
-                                                      ///< s.
-  std::chrono::milliseconds call_timeout{300'000};    ///< Time for one call, connection included. Zero: no limit but the call's
-                                                      ///< deadline.
-  std::size_t max_response_bytes = std::size_t{16} * 1024 * 1024;  ///< A longer response is an error, known as soon as its length
-                                                                   ///< is.
+  /// Time for name, connection and TLS handshake. Zero: libcurl's own, 300 s.
+  std::chrono::milliseconds connect_timeout{10'000};
+  /// Time for one call, connection included. Zero: no limit but the call's deadline.
+  std::chrono::milliseconds call_timeout{300'000};
+  /// A longer response is an error, known as soon as its length is.
+  std::size_t max_response_bytes = std::size_t{16} * 1024 * 1024;
   std::size_t max_idle_connections = 16;  ///< Connections kept for later calls; more calls than that at once are fine.
   std::string ca_file = {};               ///< PEM file of the certificates to trust; empty: the system's.
   TlsVerify verify = TlsVerify::full;
   std::string user_agent = "ecso";
-  std::optional<std::string> proxy = std::nullopt;  ///< Proxy URL; "": none; not set: http_proxy, https_proxy, no_proxy of the
-                                                    ///< environment.
+  /// Proxy URL; "": none; not set: http_proxy, https_proxy, no_proxy of the environment.
+  std::optional<std::string> proxy = std::nullopt;
 };
 
 /// One header line. Neither part may hold a control character.
