@@ -53,7 +53,7 @@ void compare(std::size_t size, bool with_dom) {
     const Image image = Image::from_bytes(png);
     const Conversation conversation = ask({image}, "What is this?");
     for (const ModelRequest& request :
-         {steps.answer(conversation), steps.check(conversation, answer), steps.caption(conversation, 0, 1)}) {
+         {steps.answer(conversation), steps.check(conversation, answer), steps.caption(conversation, image, 1)}) {
       bench::keep(openai_request_body(std::get<VisionRequest>(request), {}));
     }
   });

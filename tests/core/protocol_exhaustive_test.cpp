@@ -17,12 +17,14 @@ namespace {
 
 using namespace ecso;
 
-enum class Event { safe, harmful, undecided, error, timeout, cancel, exception, nonsense };
+/// What a call may bring. A contradiction says yes in words and no in its log-probabilities.
+enum class Event { safe, harmful, undecided, error, timeout, cancel, exception, nonsense, contradiction };
 
-constexpr std::array all_events{Event::safe,    Event::harmful, Event::undecided, Event::error,
-                                Event::timeout, Event::cancel,  Event::exception, Event::nonsense};
+constexpr std::array all_events{Event::safe,   Event::harmful,   Event::undecided, Event::error,        Event::timeout,
+                                Event::cancel, Event::exception, Event::nonsense,  Event::contradiction};
 /// One failure for the four, which differ in nothing but their error.
-constexpr std::array distinct_events{Event::safe, Event::harmful, Event::undecided, Event::error, Event::nonsense};
+constexpr std::array distinct_events{Event::safe,  Event::harmful,  Event::undecided,
+                                     Event::error, Event::nonsense, Event::contradiction};
 
 bool is_failure(Event event) { return event >= Event::error && event <= Event::exception; }
 
@@ -44,11 +46,13 @@ Reply verdict_reply(Event event, bool with_logprobs) {
     if (with_logprobs) reply.logprobs = {{"garbage", -0.01, {{"garbage", -0.01}}}};
     return reply;
   }
-  reply.text = event == Event::safe ? "No" : event == Event::harmful ? "Yes" : "It depends";
+  const bool says_yes = event == Event::harmful || event == Event::contradiction;
+  reply.text = event == Event::safe ? "No" : says_yes ? "Yes" : "It depends";
   if (!with_logprobs) return reply;
-  const double yes = event == Event::safe ? -5.0 : event == Event::harmful ? -0.01 : -9.0;
-  const double no = event == Event::safe ? -0.01 : event == Event::harmful ? -5.0 : -9.0;
-  reply.logprobs = {{event == Event::safe ? "No" : "Yes", -0.01, {{"Yes", yes}, {"No", no}}}};
+  const bool figures_say_no = event == Event::safe || event == Event::contradiction;
+  const double yes = event == Event::harmful ? -0.01 : figures_say_no ? -5.0 : -9.0;
+  const double no = event == Event::harmful ? -5.0 : figures_say_no ? -0.01 : -9.0;
+  reply.logprobs = {{figures_say_no ? "No" : "Yes", -0.01, {{"Yes", yes}, {"No", no}}}};
   return reply;
 }
 
@@ -108,11 +112,13 @@ struct Walk {
     } else if (asks_for_verdict(call.step())) {
       known.a_check_did_not_show_the_answer |= prompt_of(call.request).find(known.last_answer) == std::string::npos;
       if (event == Event::safe) known.called_safe.insert(known.last_answer);
-      if (event == Event::undecided || event == Event::nonsense) known.called_undecided.insert(known.last_answer);
+      const bool is_undecided =
+          event == Event::undecided || event == Event::nonsense || (event == Event::contradiction && with_logprobs());
+      if (is_undecided) known.called_undecided.insert(known.last_answer);
       next.resume(call.id, verdict_reply(event, with_logprobs()));
     } else {
       // Whether a generated text is safe is for its check to say: one good text stands for the three.
-      if (event == Event::harmful || event == Event::undecided) return;
+      if (event == Event::harmful || event == Event::undecided || event == Event::contradiction) return;
       const Reply reply = generated_reply(call, event);
       if (call.step() != Step::caption) known.last_answer = reply.text;
       next.resume(call.id, reply);
@@ -174,9 +180,7 @@ struct Tally {
   std::size_t failed = 0;
 
   void run(const Policy& policy, std::span<const Event> events, Order order) {
-    // What becomes of a query without an image matters only there.
-    const std::size_t most_images = policy.text_only == TextOnly::check ? 2 : 0;
-    for (std::size_t images = 0; images <= most_images; ++images) {
+    for (std::size_t images = 0; images <= 2; ++images) {
       const Walk done = walk(policy, images, events, order);
       CAPTURE(images, policy.name, policy.max_rounds, to_string(policy.speculation), to_string(policy.reader),
               to_string(policy.text_only));
@@ -248,7 +252,7 @@ TEST_CASE("no mixture of policy settings releases an unverified answer", "[proto
     for (const Policy& policy : policies) (crossed.push_back(with(policy, setting, values)), ...);
     policies = std::move(crossed);
   };
-  cross(&Policy::reader, VerdictReader::automatic, VerdictReader::paper);
+  cross(&Policy::reader, VerdictReader::automatic, VerdictReader::tolerant, VerdictReader::probabilities, VerdictReader::paper);
   cross(&Policy::undecided, Verdict::harmful, Verdict::safe);
   cross(&Policy::on_failure, OnFailure::raise, OnFailure::refuse);
   cross(&Policy::recheck, Recheck::on, Recheck::off);
@@ -262,6 +266,8 @@ TEST_CASE("no mixture of policy settings releases an unverified answer", "[proto
 
 TEST_CASE("the paper's policy does what its public code does, for every sequence", "[protocol][exhaustive][paper]") {
   std::size_t sequences = 0;
+  Policy policy = policy::paper();
+  policy.speculation = GENERATE(Speculation::none, Speculation::caption);
   for (std::size_t images = 0; images <= 2; ++images) {
     // One event for each call that can happen, in the order answer, check, captions, regenerate; an odometer over all of them.
     const std::size_t calls = images == 0 ? 1 : 3 + images;
@@ -280,9 +286,10 @@ TEST_CASE("the paper's policy does what its public code does, for every sequence
     };
     std::vector<Image> shown(images, Image::from_bytes(test::png_bytes(2, 2)));
     for (bool more = true; more;) {
-      EcsoProtocol protocol{ask(shown, "What is this?"), std::make_shared<const Policy>(policy::paper())};
+      EcsoProtocol protocol{ask(shown, "What is this?"), std::make_shared<const Policy>(policy)};
       while (!protocol.done()) {
-        const PendingCall call = protocol.pending().front();
+        // The last: with speculation, captions end before the answer does.
+        const PendingCall call = protocol.pending().back();
         try {
           Reply reply;
           reply.text = reply_of(call.step(), call.image);

@@ -106,6 +106,12 @@ TEST_CASE("a protocol is not read under another policy, without its images, or w
                     ContainsSubstring("is not the number of an answer"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["pending"][0]["step"] = "recheck"; }), ContainsSubstring("does not fit the state"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["pending"][0]["id"] = 77; }), ContainsSubstring("protocol.pending.id"));
+  CHECK_THROWS_WITH(broken([](auto& j) {
+                      j["next_id"] = 9;
+                      j["pending"].push_back(j["pending"][0]);
+                      j["pending"].back()["id"] = 8;
+                    }),
+                    ContainsSubstring("protocol.pending.id"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["pending"] = nlohmann::ordered_json::array(); }),
                     ContainsSubstring("does not fit the state"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["round"] = 9; }), ContainsSubstring("protocol.round"));

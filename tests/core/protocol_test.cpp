@@ -240,3 +240,31 @@ TEST_CASE("input that the method cannot work on is refused before any call", "[p
   CHECK_THROWS_WITH(start(ask({picture()}, "Q"), policy::production(), {.vision = false}), ContainsSubstring("takes no images"));
   CHECK_THROWS_WITH((EcsoProtocol{ask({}, "Q"), nullptr}), ContainsSubstring("none given"));
 }
+
+TEST_CASE("a check that was cut off or contradicts itself calls nothing safe", "[protocol]") {
+  const bool with_logprobs = GENERATE(false, true);
+  const auto verdict_of = [&](Reply check) {
+    EcsoProtocol protocol = start(ask({picture()}, "What?"), policy::production(), {.logprobs = with_logprobs});
+    reply(protocol, Step::answer, "An answer.");
+    if (with_logprobs) check.logprobs = {{"No", -0.1, {{"No", -0.1}, {"Yes", -3.0}}}};
+    protocol.resume(protocol.pending().front().id, check);
+    CHECK_FALSE((protocol.done() && protocol.outcome().path == Path::direct) !=
+                (protocol.outcome().steps[1].verdict == Verdict::safe));
+    return protocol.outcome().steps[1].verdict;
+  };
+  CHECK(verdict_of({.text = "No"}) == Verdict::safe);
+  CHECK(verdict_of({.text = "No", .finish_reason = FinishReason::content_filter}) == Verdict::undecided);
+  CHECK(verdict_of({.text = "Yes."}) != Verdict::safe);
+  // One token with its probabilities is a whole answer; words that were cut off may have gone on.
+  CHECK(verdict_of({.text = "No", .finish_reason = FinishReason::length}) ==
+        (with_logprobs ? Verdict::safe : Verdict::undecided));
+}
+
+TEST_CASE("an empty answer fails its step and keeps what the call cost", "[protocol]") {
+  EcsoProtocol protocol = start(ask({picture()}, "What?"));
+  protocol.resume(0, {.text = " ", .usage = {10, 2, 1}, .model = "m"});
+  REQUIRE(protocol.done());
+  CHECK(protocol.outcome().path == Path::failed);
+  CHECK(protocol.outcome().error->code() == Errc::bad_reply);
+  CHECK(protocol.outcome().usage().prompt_tokens == 10);
+}

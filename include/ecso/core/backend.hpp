@@ -14,7 +14,7 @@ struct Capabilities {
   bool logprobs = false;       ///< Gives log-probabilities.
   bool forced_choice = false;  ///< Can be held to `CallOptions::choices`.
   bool concurrent = false;     ///< `generate` may be called from several threads at once.
-  int slots = 0;               ///< Queries the server works on at once; 0 means unknown or not limited.
+  int slots = 0;               ///< Queries the server works on at once, for those who schedule them; 0: not known.
 
   bool operator==(const Capabilities&) const = default;
 };

@@ -84,7 +84,8 @@ class EcsoProtocol {
   /// @param conversation ends with a user turn that has text.
   /// @param capabilities of the backend; decides which verdicts can be asked for.
   /// @param sampling replaces the policy's for the answer and its regeneration, if given.
-  /// @throws Error (bad_input) if the conversation or the policy is not usable.
+  /// @throws Error (bad_input) if the conversation or the policy is not usable, (unsupported) if it has an image and the backend
+  /// does not see.
   EcsoProtocol(Conversation conversation, std::shared_ptr<const Policy> policy, const Capabilities& capabilities = {},
                std::optional<Sampling> sampling = std::nullopt)
       : policy_{std::move(policy)},
@@ -122,16 +123,16 @@ class EcsoProtocol {
   void resume(CallId id, Reply reply) {
     const auto call = find(id);
     if (call == pending_.end()) return;
-    const bool generates = !asks_for_verdict(call->step());
-    if (generates && policy_->empty_reply == EmptyReply::fail && detail::is_blank(reply.text)) {
-      return fail(id, Error{Errc::bad_reply, "the model's reply is empty"});
-    }
+    const bool is_needed = !call->speculative;
     StepRecord& record = write_down(take(call));
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
     record.usage = reply.usage;
     record.model = std::move(reply.model);
     record.duration = reply.duration;
+    if (!asks_for_verdict(record.step) && policy_->empty_reply == EmptyReply::fail && detail::is_blank(record.reply)) {
+      return on_failure(record, Error{Errc::bad_reply, "the model's reply is empty"}, is_needed);
+    }
     switch (record.step) {
       case Step::answer: return on_answer();
       case Step::check: return on_verdict(read(record, reply.logprobs), std::get<state::Checking>(state_).answer, Path::direct);
@@ -148,12 +149,7 @@ class EcsoProtocol {
     const auto call = find(id);
     if (call == pending_.end()) return;
     const bool is_needed = !call->speculative;
-    StepRecord& record = write_down(take(call));
-    record.error = error.in_step(record.step);
-    if (!is_needed) return;
-    outcome_.error = record.error;
-    if (policy_->on_failure == OnFailure::refuse) return finish(Path::refused, policy_->refusal);
-    finish(Path::failed, {});
+    on_failure(write_down(take(call)), error, is_needed);
   }
 
   friend bool operator==(const EcsoProtocol& a, const EcsoProtocol& b) {
@@ -166,6 +162,14 @@ class EcsoProtocol {
   friend struct ProtocolJson;
 
   [[nodiscard]] StepRequests requests() const noexcept { return {*policy_, capabilities_, sampling_}; }
+
+  void on_failure(StepRecord& record, const Error& error, bool is_needed) {
+    record.error = error.in_step(record.step);
+    if (!is_needed) return;
+    outcome_.error = record.error;
+    if (policy_->on_failure == OnFailure::refuse) return finish(Path::refused, policy_->refusal);
+    finish(Path::failed, {});
+  }
 
   void on_answer() {
     const std::size_t answer = outcome_.steps.size() - 1;
@@ -222,15 +226,22 @@ class EcsoProtocol {
     issue(requests().recheck(conversation_, outcome_.steps[answer].reply), round_);
   }
 
-  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
-    VerdictReading reading;
+  [[nodiscard]] VerdictReading reading_of(const StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
+    if (policy_->reader == VerdictReader::paper) return {paper_verdict(record.reply)};
     const bool by_probability =
         policy_->reader == VerdictReader::probabilities || (policy_->reader == VerdictReader::automatic && !logprobs.empty());
-    if (by_probability) {
-      reading = probability_verdict(logprobs, policy_->probability);
-    } else {
-      reading.verdict = policy_->reader == VerdictReader::paper ? paper_verdict(record.reply) : tolerant_verdict(record.reply);
-    }
+    const Verdict said = tolerant_verdict(record.reply);
+    VerdictReading reading = by_probability ? probability_verdict(logprobs, policy_->probability) : VerdictReading{said};
+    if (reading.verdict != Verdict::safe) return reading;
+    // A reply that was cut may have gone on; one whose words contradict its figures is no answer.
+    const bool is_cut =
+        record.finish_reason == FinishReason::content_filter || (record.finish_reason == FinishReason::length && !by_probability);
+    if (is_cut || said == Verdict::harmful) reading.verdict = Verdict::undecided;
+    return reading;
+  }
+
+  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
+    const VerdictReading reading = reading_of(record, logprobs);
     record.verdict = reading.verdict;
     record.p_harmful = reading.p_harmful;
     return reading.verdict == Verdict::undecided ? policy_->undecided : reading.verdict;

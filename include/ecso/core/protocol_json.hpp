@@ -162,8 +162,10 @@ struct ProtocolJson {
       call_in.read("round", call.round);
       call_in.read("image", call.image);
       call_in.read("speculative", call.speculative);
-      if (call.id >= protocol.next_id_ ||
-          std::ranges::find(protocol.pending_, call.id, &PendingCall::id) != protocol.pending_.end()) {
+      const auto is_there_already = [&](const PendingCall& other) {
+        return other.id == call.id || (other.step() == step && (step != Step::caption || other.image == call.image));
+      };
+      if (call.id >= protocol.next_id_ || std::ranges::any_of(protocol.pending_, is_there_already)) {
         throw bad("protocol.pending.id: out of range or twice");
       }
       call.request = request_of(protocol, step, call);

@@ -29,7 +29,7 @@ struct VerdictReading {
 struct ProbabilityRule {
   double threshold = 0.5;  ///< Harmful from here on. Range 0 to 1; lower is stricter.
   double margin = 0.0;     ///< Undecided within this distance of the threshold. Range 0 to 0.5.
-  double min_mass = 0.1;   ///< Undecided if P(yes) + P(no) is less than this: the model said something else. Range 0 to 1.
+  double min_mass = 0.5;   ///< Undecided if P(yes) + P(no) is less than this: the model said something else. Range 0 to 1.
 
   bool operator==(const ProbabilityRule&) const = default;
 };

@@ -3,11 +3,14 @@
 #include <ecso/core/protocol.hpp>
 #include <ecso/detail/call.hpp>
 #include <ecso/drive/model_flow.hpp>
+#include <ecso/error.hpp>
 
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -49,7 +52,7 @@ class CallPool {
     if (idle_ >= jobs_.size()) {
       work_.notify_one();
     } else {
-      threads_.emplace_back([this] { work(); });
+      start_thread();
     }
   }
 
@@ -63,6 +66,15 @@ class CallPool {
   }
 
  private:
+  void start_thread() {
+    try {
+      threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      // The job waits for one of the threads there are.
+      if (threads_.empty()) throw Error{Errc::internal, std::string{"no thread for a model call: "} + error.what()};
+    }
+  }
+
   void work() {
     std::unique_lock lock{mutex_};
     while (true) {

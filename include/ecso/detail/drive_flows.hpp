@@ -5,6 +5,7 @@
 #include <ecso/detail/call.hpp>
 #include <ecso/detail/call_pool.hpp>
 #include <ecso/drive/model_flow.hpp>
+#include <ecso/error.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -22,7 +23,8 @@ namespace ecso::detail {
 /// The moment `time` from now; none for 0.
 [[nodiscard]] inline std::optional<std::chrono::steady_clock::time_point> deadline_after(std::chrono::milliseconds time) {
   if (time.count() == 0) return std::nullopt;
-  return std::chrono::steady_clock::now() + time;
+  constexpr std::chrono::milliseconds longest = std::chrono::hours{24 * 365};  // More would overflow the clock.
+  return std::chrono::steady_clock::now() + std::min(time, longest);
 }
 
 /// A flow under way. `Holder` owns or points to it.
@@ -78,6 +80,7 @@ void drive_flows(Backend& backend, std::size_t max_calls, const std::stop_token&
         ++in_flight;
       }
     }
+    if (in_flight == 0 && !active.empty()) throw Error{Errc::internal, "a flow that is not done has no pending call"};
     if (in_flight == 0) return;
     auto ended = pool.wait();
     --in_flight;

@@ -168,20 +168,34 @@ struct Denial {
   bool names_safety = false;  ///< Uses a word such as "safe": a no after it may mean "not safe".
 };
 
+/// What becomes of a word that `read_denial` does not know.
+enum class UnknownWords {
+  refuse,  ///< It may turn the sentence round: "not merely harmful".
+  allow,   ///< It is taken for a description.
+};
+
 /// Reads lower-case English. A claim of harm, a denied safety, a doubt, a double negation or a quotation is no denial.
-[[nodiscard]] inline Denial read_denial(std::string_view text) {
-  static constexpr auto harm =
-      std::to_array<std::string_view>({"harm", "harms", "harmful", "unsafe", "unethical", "dangerous", "illegal", "unlawful",
-                                       "inappropriate", "offensive", "violent", "hateful"});
+[[nodiscard]] inline Denial read_denial(std::string_view text, UnknownWords unknown_words) {
+  static constexpr auto harm = std::to_array<std::string_view>(
+      {"harm", "harms", "harmful", "unsafe", "unethical", "dangerous", "illegal", "unlawful", "inappropriate", "offensive"});
   static constexpr auto safety = std::to_array<std::string_view>(
       {"safe", "harmless", "benign", "fine", "ok", "okay", "appropriate", "acceptable", "ethical", "lawful"});
-  static constexpr auto negations = std::to_array<std::string_view>(
-      {"not", "no", "never", "neither", "nor", "none", "nothing", "without", "cannot", "hardly", "barely", "far"});
+  static constexpr auto negations =
+      std::to_array<std::string_view>({"not", "no", "never", "neither", "nor", "none", "nothing", "without"});
+  static constexpr auto plain_words = std::to_array<std::string_view>(
+      {"a",      "an",       "any",         "anything",   "in",       "be",        "is",         "are",     "it",
+       "it's",   "its",      "this",        "the",        "response", "answer",    "content",    "text",    "that",
+       "that's", "contain",  "contains",    "containing", "include",  "includes",  "does",       "do",      "has",
+       "have",   "material", "information", "advice",     "there",    "there's",   "considered", "appears", "appear",
+       "to",     "way",      "because",     "or",         "and",      "perfectly", "completely", "entirely"});
   static constexpr auto doubts = std::to_array<std::string_view>(
-      {"but",   "however", "although", "though", "yet",  "except", "unless", "if",     "whether", "may",    "might",
-       "could", "would",   "should",   "only",   "wait", "sorry",  "says",   "claims", "kidding", "joking", "opposite"});
+      {"but",    "however", "although", "though", "yet",    "except", "unless", "if",       "whether",
+       "may",    "might",   "could",    "would",  "should", "only",   "just",   "merely",   "simply",
+       "less",   "rarely",  "wait",     "sorry",  "says",   "said",   "claims", "kidding",  "joking",
+       "cannot", "can't",   "opposite", "hardly", "barely", "far",    "query",  "question", "request"});
   constexpr int reach_of_negation = 6;  // Words: "does not contain any material that is harmful".
   constexpr std::string_view white_and_marks = " \t\n,.;:!()*_-";
+
   static constexpr auto quotes = std::to_array<std::string_view>(
       {"\"", "`", " '", "<", "{", "?", "“", "«", "「", "query:", "response:", "user:", "assistant:"});
   if (std::ranges::any_of(quotes, [&](std::string_view quote) { return text.find(quote) != std::string_view::npos; })) return {};
@@ -205,7 +219,6 @@ struct Denial {
     const std::string_view word = text.substr(0, text.find_first_of(white_and_marks));
     text.remove_prefix(word.size());
 
-    if (is_one_of(word, doubts)) return {};
     if (is_one_of(word, harm)) {
       if (reach == 0 && !listing) return {};
       said.denies_harm = listing = true;
@@ -213,10 +226,12 @@ struct Denial {
     } else if (is_one_of(word, safety)) {
       if (reach != 0) return {};
       said.denies_harm = said.names_safety = is_safety_named = true;
-    } else if (is_one_of(word, negations) || word.ends_with("n't")) {
+    } else if (is_one_of(word, negations) || word == "isn't" || word == "doesn't" || word == "aren't") {
       if (reach != 0) return {};
       reach = reach_of_negation;
       listing = false;
+    } else if (is_one_of(word, doubts) || (unknown_words == UnknownWords::refuse && !is_one_of(word, plain_words))) {
+      return {};
     } else if (word != "or" && word != "and") {
       reach = std::max(reach - 1, 0);
       listing = false;

@@ -5,6 +5,7 @@
 #include <ecso/detail/call.hpp>
 #include <ecso/detail/drive_flows.hpp>
 #include <ecso/drive/model_flow.hpp>
+#include <ecso/error.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -33,12 +34,14 @@ struct NoObserver {
 /// Runs a flow to its end in this thread; calls that may go out together do, on threads of their own. A backend's exception
 /// becomes the failure of its step. Calls that turn out not to be needed are cancelled, and `run` returns when they have given
 /// up.
+/// @throws Error (internal) if the flow is not done and has nothing pending, or if no thread can be had.
 template <ModelFlow Flow, ModelBackend Backend, typename Observer = NoObserver>
 void run(Flow& flow, Backend& backend, const RunOptions& options = {}, const Observer& observer = {}) {
   const CallContext context{options.stop, detail::deadline_after(options.deadline)};
   const bool parallel = options.max_parallel > 1 && backend.capabilities().concurrent;
   while (!flow.done()) {
     const std::span<const PendingCall> pending = flow.pending();
+    if (pending.empty()) throw Error{Errc::internal, "a flow that is not done has no pending call"};
     if (parallel && pending.size() > 1) break;
     const PendingCall& call = pending.front();
     observer.on_call(call);
