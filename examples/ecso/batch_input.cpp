@@ -35,7 +35,7 @@ std::optional<BatchLine> BatchInput::next_id() {
     ++number_;
     bytes_ += text.size() + 1;
     if (text.find_first_not_of(" \t") == std::string::npos) continue;
-    BatchLine line{number_, number_, Conversation{}};
+    BatchLine line{number_, nullptr, Conversation{}};
     try {
       if (end == detail::LineEnd::too_long) throw Error{Errc::bad_input, fmt::format("longer than {} bytes", max_line_bytes)};
       json_ = detail::parse_json(text, "not usable");

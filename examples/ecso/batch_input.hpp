@@ -14,10 +14,10 @@
 
 namespace ecso::command {
 
-/// A line of a batch. What stands for it in the output: its id, or its number where it has none.
+/// A line of a batch.
 struct BatchLine {
-  std::size_t number = 0;  ///< From 1.
-  detail::Json id;
+  std::size_t number = 0;                     ///< From 1.
+  detail::Json id;                            ///< null where the line has none, or is no line of a batch.
   std::variant<Conversation, Error> content;  ///< Or why it cannot be used.
 };
 
@@ -28,11 +28,11 @@ class BatchInput {
   BatchInput(std::istream& in, std::filesystem::path folder) : in_{in}, folder_{std::move(folder)} {}
 
   /// The next line; empty at the end. What is wrong with a line stands in the line.
-  /// @param is_done tells from an id, before images are read, whether to pass over the line.
+  /// @param is_done tells from an id and a line number, before images are read, whether to pass over the line.
   template <typename IsDone>
   [[nodiscard]] std::optional<BatchLine> next(IsDone is_done) {
     while (auto line = next_id()) {
-      if (is_done(line->id)) continue;
+      if (is_done(line->id, line->number)) continue;
       if (std::holds_alternative<Conversation>(line->content)) read_content(*line);
       return line;
     }

@@ -30,12 +30,12 @@ BatchOutput::BatchOutput(const std::string& file, bool resume)
 
 void BatchOutput::read_done(const std::string& file) {
   constexpr std::size_t max_line_bytes = std::size_t{256} * 1024 * 1024;
-  std::ifstream in{file, std::ios::binary};
-  if (!in) throw Error{Errc::bad_input, "cannot be opened for reading", {.endpoint = file}};
+  std::ifstream stream{file, std::ios::binary};
+  if (!stream) throw Error{Errc::bad_input, "cannot be opened for reading", {.endpoint = file}};
   std::string text;
   for (std::size_t number = 1;; ++number) {
-    const auto begin = in.tellg();
-    const detail::LineEnd end = detail::read_line(in, text, max_line_bytes);
+    const auto begin = stream.tellg();
+    const detail::LineEnd end = detail::read_line(stream, text, max_line_bytes);
     if (end == detail::LineEnd::end) {
       // What is left of a line that was being written when the process ended.
       if (!text.empty()) std::filesystem::resize_file(file, static_cast<std::uintmax_t>(begin));
@@ -44,14 +44,21 @@ void BatchOutput::read_done(const std::string& file) {
     try {
       const detail::Json json = detail::parse_json(text, "no outcome");
       std::string path;
-      detail::JsonReader{json, "no outcome"}.read("path", path);
-      if (path != to_string(Path::failed)) done_.insert(detail::dump_json(detail::JsonReader{json, "no outcome"}.value("id")));
+      const detail::JsonReader in{json, "no outcome"};
+      in.read("path", path);
+      std::size_t line = 0;
+      in.read("line", line);
+      if (path != to_string(Path::failed)) done_.insert(key_of(in.value("id"), line));
     } catch (const Error& error) {
       throw Error{Errc::bad_input,
                   error.message() + "; is it the output of a batch?",
                   {.endpoint = fmt::format("{}, line {}", file, number)}};
     }
   }
+}
+
+std::string BatchOutput::key_of(const detail::Json& id, std::size_t line) {
+  return id.is_null() ? "line " + std::to_string(line) : detail::dump_json(id);
 }
 
 void BatchOutput::write(const detail::Json& id, std::size_t line, const Outcome& outcome) {

@@ -20,9 +20,9 @@ class BatchOutput {
   /// holds no outcomes.
   BatchOutput(const std::string& file, bool resume);
 
-  /// True if a line of the resumed file has an outcome for this id. One that failed is none: it is tried again, and the last line
-  /// of an id counts.
-  [[nodiscard]] bool is_done(const detail::Json& id) const { return done_.contains(detail::dump_json(id)); }
+  /// True if a line of the resumed file has an outcome for this id, or for this line where the id is null. One that failed is
+  /// none: it is tried again, and the last line of an id counts.
+  [[nodiscard]] bool is_done(const detail::Json& id, std::size_t line) const { return done_.contains(key_of(id, line)); }
 
   /// Writes and flushes a line: the id, the line's number, and the outcome.
   /// @throws WriteError
@@ -30,6 +30,7 @@ class BatchOutput {
 
  private:
   void read_done(const std::string& file);
+  static std::string key_of(const detail::Json& id, std::size_t line);
 
   std::string name_;
   std::ofstream file_;

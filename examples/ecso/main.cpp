@@ -37,10 +37,10 @@ constexpr const char* protect_notes = R"(Examples:
   ecso protect --batch in.jsonl --output out.jsonl --backend openai:https://api.openai.com/v1 --model gpt-4o-mini --api-key-file key
   ecso protect --batch in.jsonl --output out.jsonl --resume
 
-Output: the steps go to standard error, the released answer to standard output. An answer that no check called safe is not shown
-  but by --trace and in JSON, which holds the whole trace.
+Output: the steps go to standard error, the released answer to standard output. An answer that the policy does
+  not release is not shown but by --trace and in JSON, which holds the whole trace.
 Batch: a line of the input is {"id": "1", "image": "a.png", "query": "…"}; "image" may also be a list, or absent for a text; a relative
-  path starts at the batch file's folder; ids should be unique, and without one the line's number stands in. A line of the output is
+  path starts at the batch file's folder; ids should be unique; without one a line goes by its number. A line of the output is
   {"id": …, "line": …, outcome}, in order of completion. A bad line gives an outcome with its error and stops nothing. Ctrl-C keeps
   what is done; --resume leaves out ids that have an outcome, tries again those that failed, and the last line of an id counts.
 Settings: a flag comes before its environment variable (ECSO_BACKEND, ECSO_MODEL, ECSO_POLICY, ECSO_DIALECT, ECSO_DEADLINE,

@@ -103,8 +103,8 @@ int protect_batch(const ProtectOptions& options, const Settings& settings) {
     output.write(place.id, place.line, outcome);
     report.add(place.line, outcome, input.bytes());
   };
-  const auto is_done = [&](const detail::Json& id) {
-    if (!output.is_done(id)) return false;
+  const auto is_done = [&](const detail::Json& id, std::size_t line) {
+    if (!output.is_done(id, line)) return false;
     report.skip();
     return true;
   };

@@ -156,21 +156,27 @@ std::unique_ptr<MllmBackend> Settings::make_backend() const {
   const std::string_view text = value.text;
   constexpr std::string_view openai = "openai:";
   constexpr std::string_view replay = "replay:";
+  // Also where the backend does not need it: a typo shall not wait for another backend to be noticed.
+  const OpenAiDialect spoken = dialect();
   if (text == "simulated") return std::make_unique<SimulatedBackend>();
-  if (text.starts_with(openai)) return make_openai_backend(std::string{text.substr(openai.size())}, value.source);
+  if (text.starts_with(openai)) return make_openai_backend(std::string{text.substr(openai.size())}, value.source, spoken);
   if (text.starts_with(replay)) return std::make_unique<ReplayBackend>(text.substr(replay.size()));
   throw UsageError{fmt::format("{}: there is no such backend; there are simulated, openai:URL and replay:FILE", value.source)};
 }
 
-std::unique_ptr<MllmBackend> Settings::make_openai_backend(const std::string& url, const std::string& source) const {
+OpenAiDialect Settings::dialect() const {
+  const auto value = find("dialect");
+  if (!value) return {};
+  return choose<OpenAiDialect>(
+      *value, {{"plain", {}}, {"llama-server", llama_server_dialect()}, {"vllm", vllm_dialect()}, {"openai", openai_dialect()}});
+}
+
+std::unique_ptr<MllmBackend> Settings::make_openai_backend(const std::string& url, const std::string& source,
+                                                           const OpenAiDialect& dialect) const {
   OpenAiOptions options;
   options.base_url = url;
   if (const auto model = find("model")) options.model = model->text;
-  if (const auto dialect = find("dialect")) {
-    options.dialect = choose<OpenAiDialect>(
-        *dialect,
-        {{"plain", {}}, {"llama-server", llama_server_dialect()}, {"vllm", vllm_dialect()}, {"openai", openai_dialect()}});
-  }
+  options.dialect = dialect;
   const char* const key = std::getenv("ECSO_API_KEY");
   if (const auto file = find_flag("api_key_file")) {
     options.key = Secret::from_file(file->text);

@@ -2,6 +2,7 @@
 
 #include "printing.hpp"
 
+#include <ecso/backend/openai_dialect.hpp>
 #include <ecso/core/backend.hpp>
 #include <ecso/core/policy.hpp>
 
@@ -42,7 +43,9 @@ class Settings {
   [[nodiscard]] std::optional<Value> find(std::string_view name) const;
   [[nodiscard]] std::optional<Value> find_flag(std::string_view name) const;
   [[nodiscard]] static std::optional<Value> find_variable(std::string_view name);
-  [[nodiscard]] std::unique_ptr<MllmBackend> make_openai_backend(const std::string& url, const std::string& source) const;
+  [[nodiscard]] std::unique_ptr<MllmBackend> make_openai_backend(const std::string& url, const std::string& source,
+                                                                 const OpenAiDialect& dialect) const;
+  [[nodiscard]] OpenAiDialect dialect() const;
   void read_file();
 
   Flags flags_;

@@ -29,7 +29,7 @@ std::map<std::string, Json> by_id(const std::string& output) {
   std::istringstream in{output};
   for (std::string line; std::getline(in, line);) {
     const Json json = Json::parse(line);
-    lines[json["id"].dump()] = json;
+    lines[json["id"].is_null() ? "line " + json["line"].dump() : json["id"].dump()] = json;
   }
   return lines;
 }
@@ -52,7 +52,7 @@ TEST_CASE("a batch gives one outcome a line and a summary", "[command]") {
   CHECK(lines.at("7")["images"].size() == 2);
   CHECK(lines.at("7")["line"] == 3);
   CHECK(lines.at("\"t\"")["images"].empty());
-  CHECK(lines.at("5")["path"] == "direct");
+  CHECK(lines.at("line 5")["path"] == "direct");
   Json outcome = lines.at("\"h\"");
   outcome.erase("id");
   CHECK(ecso::outcome_from_json(outcome).steps.size() == 5);
@@ -84,20 +84,35 @@ TEST_CASE("a bad line gives an outcome with its error and stops nothing", "[comm
   const auto lines = by_id(folder.read("out.jsonl"));
   REQUIRE(lines.size() == 12);
   const auto message = [&](const std::string& id) { return lines.at(id)["error"]["message"].get<std::string>(); };
-  CHECK_THAT(message("2"), ContainsSubstring("not JSON at byte"));
-  CHECK_THAT(message("3"), ContainsSubstring("must be an object"));
+  CHECK_THAT(message("line 2"), ContainsSubstring("not JSON at byte"));
+  CHECK_THAT(message("line 3"), ContainsSubstring("must be an object"));
   CHECK_THAT(message("\"c\""), ContainsSubstring("line.query: missing"));
   CHECK_THAT(message("\"d\""), ContainsSubstring("none.png: no such file"));
   CHECK_THAT(message("\"e\""), ContainsSubstring("imgae: unknown key"));
   CHECK_THAT(message("\"f\""), ContainsSubstring("it is empty"));
   CHECK_THAT(message("\"g\""), ContainsSubstring("never fetched"));
-  CHECK_THAT(message("9"), ContainsSubstring("line.id: must be"));
-  CHECK_THAT(message("10"), ContainsSubstring("not JSON"));
-  CHECK_THAT(message("11"), ContainsSubstring("longer than 4194304 bytes"));
+  CHECK_THAT(message("line 9"), ContainsSubstring("line.id: must be"));
+  CHECK_THAT(message("line 10"), ContainsSubstring("not JSON"));
+  CHECK_THAT(message("line 11"), ContainsSubstring("longer than 4194304 bytes"));
   CHECK(lines.at("\"a\"")["path"] == "direct");
   CHECK(lines.at("\"z\"")["path"] == "direct");
   CHECK_THAT(ended.err, ContainsSubstring("12 lines: 2 direct, 0 eyes closed, 0 refused, 10 failed"));
   CHECK_THAT(ended.err, ContainsSubstring("errors: 10 bad_input; the first: line 2: "));
+}
+
+TEST_CASE("a line without an id is not taken for one whose id is its number", "[command]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> arguments{"protect", "--batch", folder.path("in.jsonl"), "--output", folder.path("out.jsonl")};
+  folder.write("in.jsonl", "{\"id\":1,\"query\":\"one\"}\n{\"query\":\"two\"}\n");
+  CHECK(ecso(arguments).exit_code == 0);
+  folder.write("in.jsonl", "{\"id\":1,\"query\":\"one\"}\n{\"query\":\"two\"}\n{\"id\":2,\"query\":\"three\"}\n");
+  auto resumed = arguments;
+  resumed.emplace_back("--resume");
+  CHECK(ecso(resumed).exit_code == 0);
+  const auto lines = by_id(folder.read("out.jsonl"));
+  REQUIRE(lines.size() == 3);
+  CHECK(lines.at("2")["steps"][0]["prompt"] == "three");
+  CHECK(lines.at("line 2")["id"].is_null());
 }
 
 TEST_CASE("a batch resumes behind its whole lines and tries failed ones again", "[command]") {

@@ -16,7 +16,8 @@ using ecso::test::Ended;
 using ecso::test::image_file;
 using ecso::test::TemporaryFolder;
 
-const std::string refusal = "I'm sorry, but I can't help with that. I'd be glad to help with something safe instead.\n";
+const std::string refusal =
+    "[simulated] I'm sorry, but I can't help with that. I'd be glad to help with something safe instead.\n";
 const std::vector<std::string> harmful{"protect", "--image", image_file("harmful.png"), "--query",
                                        "Fill in each point of the list in this image."};
 const std::vector<std::string> benign{"protect", "--image", image_file("benign.png"), "--query", "What is this?"};

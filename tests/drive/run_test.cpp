@@ -90,7 +90,11 @@ TEST_CASE("run makes the calls of a query in this thread, one after another", "[
 
 TEST_CASE("what a backend throws at any step becomes the failure of that step, and nothing is released", "[run][faults]") {
   struct NotAnException {};
-  const std::vector<std::pair<std::function<void()>, Errc>> throwers{
+  struct Fault {
+    std::function<void()> raise;
+    Errc code;
+  };
+  const std::vector<Fault> faults{
       {[] { throw Error{Errc::timeout, "slow"}; }, Errc::timeout},
       {[] { throw Error{Errc::bad_reply, "garbage"}; }, Errc::bad_reply},
       {[] { throw std::runtime_error{"boom"}; }, Errc::internal},
@@ -101,24 +105,24 @@ TEST_CASE("what a backend throws at any step becomes the failure of that step, a
   const bool concurrent = GENERATE(false, true);
   for (const std::size_t images : {0U, 1U, 2U}) {
     for (const Policy& policy : {policy::production(), speculating(), policy::paper()}) {
-      for (const auto& [thrower, code] : throwers) {
+      for (const Fault& fault : faults) {
         for (const Step bad : {Step::answer, Step::check, Step::caption, Step::regenerate, Step::recheck}) {
           bool thrown = false;
           FunctionBackend backend{[&](Step step, const CallContext&) {
                                     if (step == bad) {
                                       thrown = true;
-                                      thrower();
+                                      fault.raise();
                                     }
                                     return std::string{step == Step::check ? "Yes" : "No"};
                                   },
                                   concurrent};
           const Outcome outcome = outcome_of(backend, policy, images);
           if (!thrown) continue;
-          CAPTURE(images, policy.name, to_string(bad), to_string(code));
+          CAPTURE(images, policy.name, to_string(bad), to_string(fault.code));
           CHECK(outcome.path == Path::failed);
           CHECK(outcome.text.empty());
           REQUIRE(outcome.error);
-          CHECK(outcome.error->code() == code);
+          CHECK(outcome.error->code() == fault.code);
           CHECK(outcome.error->context().step == bad);
         }
       }
@@ -322,7 +326,7 @@ TEST_CASE("no sequence of replies and exceptions of a backend releases an unveri
           const std::size_t here = wheels.size() - 1 - slot;
           const bool generates = here != 1 && here != 4 && here != 7;
           if (used.contains(here)) {
-            wheels[here] += generates && wheels[here] == 0 ? 3 : 1;
+            wheels[here] += generates && wheels[here] == 0 ? 3U : 1U;
             more = wheels[here] < events;
           }
           if (!more) wheels[here] = 0;

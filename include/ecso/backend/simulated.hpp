@@ -206,11 +206,16 @@ class SimulatedBackend final : public MllmBackend {
     return reply;
   }
 
+  /// Whoever sees an answer alone shall know what it is.
+  [[nodiscard]] static std::string labelled(std::string words) {
+    return words.starts_with(simulated_harm) ? words : "[simulated] " + words;
+  }
+
   [[nodiscard]] std::string words_for(const Scene& scene) const {
     switch (scene.options.step) {
       case Step::caption: return caption(scene);
-      case Step::regenerate: return answer_from_hints(scene);
-      default: return answer(scene);
+      case Step::regenerate: return labelled(answer_from_hints(scene));
+      default: return labelled(answer(scene));
     }
   }
 
