@@ -56,6 +56,21 @@ Figure measure(F f) {
   return {times[rounds / 2], allocated};
 }
 
+/// The same for an `f` that can run once on each `prepare()`: that is not timed. For runs of many microseconds.
+template <typename Prepare, typename F>
+double measure_ns(Prepare prepare, F f) {
+  constexpr std::size_t runs = 101;
+  std::vector<double> times;
+  for (std::size_t i = 0; i < runs; ++i) {
+    auto prepared = prepare();
+    const double start = now_ns();
+    f(prepared);
+    times.push_back(now_ns() - start);
+  }
+  std::ranges::nth_element(times, times.begin() + runs / 2);
+  return times[runs / 2];
+}
+
 }  // namespace ecso::bench
 
 // NOLINTBEGIN(cppcoreguidelines-no-malloc): this is what counts allocations.
