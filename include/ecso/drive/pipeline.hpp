@@ -57,8 +57,8 @@ class EcsoPipeline {
   }
 
   /// Answers a query about an image.
-  [[nodiscard]] Outcome run(Image image, std::string query, const QueryOptions& options = {}) const {
-    return run(ask({std::move(image)}, std::move(query)), options);
+  [[nodiscard]] Outcome run(const Image& image, std::string query, const QueryOptions& options = {}) const {
+    return run(ask({image}, std::move(query)), options);
   }
 
   /// The same as `run`, but a failed step gives an outcome with path failed, the error and the trace of what went before.
