@@ -107,7 +107,7 @@ TEST_CASE("what a backend throws at any step becomes the failure of that step, a
     for (const Policy& policy : {policy::production(), speculating(), policy::paper()}) {
       for (const Fault& fault : faults) {
         for (const Step bad : {Step::answer, Step::check, Step::caption, Step::regenerate, Step::recheck}) {
-          bool thrown = false;
+          std::atomic<bool> thrown{false};
           FunctionBackend backend{[&](Step step, const CallContext&) {
                                     if (step == bad) {
                                       thrown = true;
