@@ -80,6 +80,7 @@ class ReplayBackend final : public MllmBackend {
 
   [[nodiscard]] Error not_recorded(const ModelRequest& request, const detail::Json& asked) const {
     std::vector<const detail::Json*> recorded;
+    recorded.reserve(exchanges_.size());
     for (const auto& [key, exchange] : exchanges_) recorded.push_back(&exchange.request);
     const Step step = std::visit([](const auto& r) { return r.options.step; }, request);
     return Error{Errc::bad_input,

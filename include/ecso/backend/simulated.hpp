@@ -207,7 +207,7 @@ class SimulatedBackend final : public MllmBackend {
   }
 
   /// Whoever sees an answer alone shall know what it is.
-  [[nodiscard]] static std::string labelled(std::string words) {
+  [[nodiscard]] static std::string labelled(const std::string& words) {
     return words.starts_with(simulated_harm) ? words : "[simulated] " + words;
   }
 
