@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -111,10 +112,13 @@ TEST_CASE("With eyes closed caption and query are quoted unless told otherwise",
 }
 
 TEST_CASE("Several captions are numbered, one stands alone", "[close_eyes]") {
-  CHECK(join_captions({}).empty());
-  CHECK(join_captions(std::vector{"Only."sv}) == "Only.");
-  CHECK(join_captions(std::vector{"A cake."sv, "A dog.\nBarking."sv, ""sv}) ==
-        "Image 1: A cake.\nImage 2: A dog.\nBarking.\nImage 3: ");
+  const auto joined = [](std::span<const std::string_view> captions) {
+    std::string storage;
+    return std::string{join_captions(captions, storage)};
+  };
+  CHECK(joined({}).empty());
+  CHECK(joined(std::vector{"Only."sv}) == "Only.");
+  CHECK(joined(std::vector{"A cake."sv, "A dog.\nBarking."sv, ""sv}) == "Image 1: A cake.\nImage 2: A dog.\nBarking.\nImage 3: ");
   const std::vector<std::string> captions{"A cake.", "A dog."};
   const std::string text = close_eyes(ask({image, image}, "How?"), captions).messages()[0].text;
   CHECK(text.find("HINTS:\n> Image 1: A cake.\n> Image 2: A dog.\n") != std::string::npos);

@@ -39,15 +39,14 @@ class TextConversation {
   std::vector<TextMessage> messages_;
 };
 
-/// Captions as one text: a single one as it is, several as "Image 1: …" lines.
-[[nodiscard]] inline std::string join_captions(std::span<const std::string_view> captions) {
-  if (captions.size() == 1) return std::string{captions.front()};
-  std::string joined;
+/// Captions as one text: a single one as it is, without a copy; several as "Image 1: …" lines, written to `storage`.
+[[nodiscard]] inline std::string_view join_captions(std::span<const std::string_view> captions, std::string& storage) {
+  if (captions.size() == 1) return captions.front();
   for (std::size_t i = 0; i < captions.size(); ++i) {
-    if (i != 0) joined += '\n';
-    joined.append("Image ").append(std::to_string(i + 1)).append(": ").append(captions[i]);
+    if (i != 0) storage += '\n';
+    storage.append("Image ").append(std::to_string(i + 1)).append(": ").append(captions[i]);
   }
-  return joined;
+  return storage;
 }
 
 /// The chat without its images (the paper's P_gen(c, x)). With images, the last turn becomes `prompt` filled with the captions
@@ -80,8 +79,8 @@ class TextConversation {
   }
   if (images != 0) {
     std::string& last = closed.messages_.back().text;
-    const std::string joined = captions.size() == 1 ? std::string{} : join_captions(captions);
-    last = prompt.fill({.query = last, .caption = captions.size() == 1 ? captions.front() : joined}, fence);
+    std::string storage;
+    last = prompt.fill({.query = last, .caption = join_captions(captions, storage)}, fence);
   }
   return closed;
 }
