@@ -1,14 +1,27 @@
-# The components, and the one place that says which header belongs to which.
+# The components, and the one place that says which header belongs to which: by what it includes.
 file(GLOB_RECURSE ecso_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/ecso/*.hpp)
 
-set(ecso_http_headers ${ecso_headers})
-list(FILTER ecso_http_headers INCLUDE REGEX "/include/ecso/http/")
+# ecso_includes(result file regex): whether a file has an include that matches, such as "ecso/http/".
+function(ecso_includes result file regex)
+  file(STRINGS ${file} includes REGEX "^#include [<\"]${regex}")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  if(includes)
+    set(${result} TRUE PARENT_SCOPE)
+  else()
+    set(${result} FALSE PARENT_SCOPE)
+  endif()
+endfunction()
 
-set(ecso_openai_headers ${ecso_headers})
-list(FILTER ecso_openai_headers INCLUDE REGEX "/include/ecso/backend/openai[^/]*$")
-
-set(ecso_core_headers ${ecso_headers})
-list(REMOVE_ITEM ecso_core_headers ${ecso_http_headers} ${ecso_openai_headers})
+set(ecso_core_headers "")
+set(ecso_http_headers "")
+foreach(header IN LISTS ecso_headers)
+  ecso_includes(http ${header} "(ecso/http/|curl/)")
+  if(http)
+    list(APPEND ecso_http_headers ${header})
+  else()
+    list(APPEND ecso_core_headers ${header})
+  endif()
+endforeach()
 
 # ecso_component(name target headers): the library ecso::<name>.
 function(ecso_component name target headers)
@@ -25,7 +38,4 @@ target_link_libraries(ecso INTERFACE fmt::fmt nlohmann_json::nlohmann_json Threa
 if(ecso_with_http)
   ecso_component(http ecso_http "${ecso_http_headers}")
   target_link_libraries(ecso_http INTERFACE ecso CURL::libcurl)
-
-  ecso_component(openai ecso_openai "${ecso_openai_headers}")
-  target_link_libraries(ecso_openai INTERFACE ecso_http)
 endif()

@@ -24,7 +24,7 @@ if(ECSO_HTTP STREQUAL "AUTO")
   find_package(CURL 7.88)
   set(ecso_with_http ${CURL_FOUND})
   if(NOT CURL_FOUND)
-    message(STATUS "ecso: libcurl was not found, so the components http and openai and the command are left out "
+    message(STATUS "ecso: libcurl was not found, so the component http and the command are left out "
                    "(Debian: libcurl4-openssl-dev)")
   endif()
 elseif(ECSO_HTTP)

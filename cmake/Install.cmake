@@ -3,9 +3,9 @@ include(CMakePackageConfigHelpers)
 set(config_dir ${CMAKE_INSTALL_DATADIR}/cmake/ecso)
 set(components ecso)
 set(pkgconfig_files ecso)
-if(TARGET ecso_openai)
-  list(APPEND components ecso_http ecso_openai)
-  list(APPEND pkgconfig_files ecso-openai)
+if(TARGET ecso_http)
+  list(APPEND components ecso_http)
+  list(APPEND pkgconfig_files ecso-http)
 endif()
 
 # One export set a component: a consumer loads only what it asks for.

@@ -28,19 +28,15 @@ function(ecso_warnings target)
 endfunction()
 
 # The richest component that there is here.
-if(TARGET ecso::openai)
-  set(ecso_everything ecso::openai)
+if(TARGET ecso::http)
+  set(ecso_everything ecso::http)
 else()
   set(ecso_everything ecso::ecso)
 endif()
 
-# ecso_uses_network(result file): whether a source includes a header of the components http and openai.
-function(ecso_uses_network result file)
-  file(STRINGS ${file} includes REGEX "^#include [<\"](ecso|\\.\\./include/ecso)/(http/|backend/openai)")
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
-  if(includes)
-    set(${result} TRUE PARENT_SCOPE)
-  else()
-    set(${result} FALSE PARENT_SCOPE)
-  endif()
-endfunction()
+# ecso_uses_network(result file): whether a source includes a header of the component http.
+list(TRANSFORM ecso_http_headers REPLACE "^.*/include/" "" OUTPUT_VARIABLE names)
+list(JOIN names "|" ecso_http_names)
+macro(ecso_uses_network result file)
+  ecso_includes(${result} ${file} "(\\.\\./include/)?(${ecso_http_names})")
+endmacro()

@@ -5,7 +5,7 @@
 #include "printing.hpp"
 #include "query.hpp"
 
-#include <ecso/backend/record.hpp>
+#include <ecso/decorator/record.hpp>
 #include <ecso/core/trace_json.hpp>
 #include <ecso/ecso.hpp>
 

@@ -8,7 +8,7 @@
 #include "protect.hpp"
 #include "query.hpp"
 
-#include <ecso/backend/record.hpp>
+#include <ecso/decorator/record.hpp>
 #include <ecso/core/protocol.hpp>
 #include <ecso/drive/run_batch.hpp>
 

@@ -1,6 +1,6 @@
 #include <ecso/backend/replay.hpp>
 
-#include <ecso/backend/record.hpp>
+#include <ecso/decorator/record.hpp>
 #include <ecso/backend/scripted.hpp>
 #include <ecso/core/trace_json.hpp>
 #include <ecso/ecso.hpp>

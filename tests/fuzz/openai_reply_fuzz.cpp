@@ -5,7 +5,7 @@
 #include <ecso/backend/openai_reply.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
-#include <ecso/http/secret.hpp>
+#include <ecso/secret.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -30,7 +30,7 @@ class ByStep final : public MllmBackend {
   }
 
   /// Sees if every backend that is shown images does; gives log-probabilities and forced choices if the checker does; concurrent
-  /// if all are.
+  /// if all are; streams if the answerer does.
   [[nodiscard]] Capabilities capabilities() const override {
     const Capabilities answer = backends_.answer.capabilities();
     const Capabilities check = backends_.check.capabilities();
@@ -40,6 +40,7 @@ class ByStep final : public MllmBackend {
             .logprobs = check.logprobs,
             .forced_choice = check.forced_choice,
             .concurrent = answer.concurrent && check.concurrent && caption.concurrent && regenerate.concurrent,
+            .streaming = answer.streaming,
             .slots = 0};
   }
 

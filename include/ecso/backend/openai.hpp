@@ -5,7 +5,7 @@
 #include <ecso/core/request.hpp>
 #include <ecso/error.hpp>
 #include <ecso/http/client.hpp>
-#include <ecso/http/secret.hpp>
+#include <ecso/secret.hpp>
 #include <ecso/http/url.hpp>
 
 #include <string>

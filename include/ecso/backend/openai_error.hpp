@@ -2,7 +2,7 @@
 
 #include <ecso/backend/openai_json.hpp>
 #include <ecso/error.hpp>
-#include <ecso/http/secret.hpp>
+#include <ecso/secret.hpp>
 
 #include <chrono>
 #include <optional>

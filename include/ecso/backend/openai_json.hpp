@@ -3,7 +3,7 @@
 #include <ecso/detail/json.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
-#include <ecso/http/secret.hpp>
+#include <ecso/secret.hpp>
 
 #include <algorithm>
 #include <cstddef>

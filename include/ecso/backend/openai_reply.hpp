@@ -3,7 +3,7 @@
 #include <ecso/backend/openai_json.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/error.hpp>
-#include <ecso/http/secret.hpp>
+#include <ecso/secret.hpp>
 
 #include <algorithm>
 #include <cmath>

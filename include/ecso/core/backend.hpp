@@ -1,10 +1,13 @@
 #pragma once
 
+#include <ecso/core/query_scope.hpp>
 #include <ecso/core/request.hpp>
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <stop_token>
+#include <string_view>
 
 namespace ecso {
 
@@ -14,6 +17,7 @@ struct Capabilities {
   bool logprobs = false;       ///< Gives log-probabilities.
   bool forced_choice = false;  ///< Can be held to `CallOptions::choices`.
   bool concurrent = false;     ///< `generate` may be called from several threads at once.
+  bool streaming = false;      ///< Calls `CallContext::on_text` while it generates.
   int slots = 0;               ///< Queries the server works on at once, for those who schedule them; 0: not known.
 
   bool operator==(const Capabilities&) const = default;
@@ -24,6 +28,11 @@ struct CallContext {
   std::stop_token stop = {};  ///< Asks the call to give up soon: throw Error (cancelled).
   /// When the call must be over: throw Error (timeout).
   std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;
+  /// If set, wants each piece of the reply's text as it comes, a token or so at a time, in the thread of the call. The pieces
+  /// together are the text of the reply. What it throws breaks the call off. A backend that does not stream never calls it.
+  /// The pieces are unverified: they are for whoever decides, never for whoever asked.
+  std::function<void(std::string_view)> on_text = {};
+  QueryScope* query = nullptr;  ///< The query that the call belongs to, if the driver says; valid while the call runs.
 };
 
 /// A multimodal model. Two functions to override; see `examples/01_first_backend.cpp`.

@@ -60,6 +60,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
           {"logprobs", able.logprobs},
           {"forced_choice", able.forced_choice},
           {"concurrent", able.concurrent},
+          {"streaming", able.streaming},
           {"slots", able.slots}};
 }
 
@@ -71,6 +72,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   in.read("logprobs", able.logprobs);
   in.read("forced_choice", able.forced_choice);
   in.read("concurrent", able.concurrent);
+  in.read_if("streaming", able.streaming);
   in.read("slots", able.slots);
   return able;
 }

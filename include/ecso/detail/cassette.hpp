@@ -11,8 +11,8 @@
 /// The form of a cassette, which `RecordBackend` writes and `ReplayBackend` reads. JSON, one line a call, after a line that says
 /// what the model could do:
 ///
-///     {"schema": 1, "capabilities": {"vision": true, "logprobs": false, "forced_choice": false, "concurrent": false, "slots":
-///     0}}
+///     {"schema": 1, "capabilities": {"vision": true, "logprobs": false, "forced_choice": false, "concurrent": false,
+///      "streaming": false, "slots": 0}}
 ///     {"schema": 1, "key": "<SHA-256 of request>", "request": {…}, "reply": {…}}
 ///     {"schema": 1, "key": "…", "request": {…}, "error": {…}}
 namespace ecso::detail {

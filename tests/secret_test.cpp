@@ -1,4 +1,4 @@
-#include <ecso/http/secret.hpp>
+#include <ecso/secret.hpp>
 
 #include <cstdlib>
 #include <filesystem>
