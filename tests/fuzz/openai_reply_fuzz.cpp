@@ -1,7 +1,7 @@
 // Replies and errors of an OpenAI-compatible server: nothing but ecso::Error comes out, and its message is one line of UTF-8
 // without the key.
 
-#include <ecso/backend/openai_error.hpp>
+#include <ecso/backend/server_error.hpp>
 #include <ecso/backend/openai_reply.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
@@ -40,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const ecso::Error& error) {
     check_message(error, key);
   }
-  for (const int status : {400, 500}) check_message(ecso::openai_error(status, body, {}, "http://h", key, body), key);
-  check_message(ecso::openai_error(301, "", {}, "http://h", key, body), key);
+  for (const int status : {400, 500}) check_message(ecso::server_error(status, body, {}, "http://h", key, body), key);
+  check_message(ecso::server_error(301, "", {}, "http://h", key, body), key);
   return 0;
 }

@@ -1,27 +1,40 @@
 #pragma once
 
+#include <ecso/backend/openai_fallback.hpp>
 #include <ecso/backend/openai_wire.hpp>
+#include <ecso/backend/slot_pool.hpp>
 #include <ecso/core/backend.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/error.hpp>
 #include <ecso/http/client.hpp>
-#include <ecso/secret.hpp>
+#include <ecso/http/model_call.hpp>
 #include <ecso/http/url.hpp>
+#include <ecso/secret.hpp>
 
+#include <bitset>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace ecso {
+
+/// How a key is sent.
+enum class KeyHeader {
+  bearer,   ///< `Authorization: Bearer …`.
+  api_key,  ///< `api-key: …`: Azure.
+};
 
 /// Which server an OpenAiBackend talks to, and how.
 struct OpenAiOptions {
   /// "http://127.0.0.1:8080", "https://api.openai.com/v1" or the whole ".../chat/completions". "/v1" is added where there is no
-  /// path.
+  /// path. For Azure "https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT", with a query.
   std::string base_url;
-  std::string model = {};      ///< Used where a request names none; empty: the server chooses.
-  Secret key = {};             ///< Sent as bearer token; may be empty.
+  std::string query = {};  ///< After the URL's "?": "api-version=2024-10-21" for Azure. Never a key: messages show it.
+  std::string model = {};  ///< Used where a request names none; empty: the server chooses.
+  Secret key = {};         ///< May be empty.
+  KeyHeader key_header = KeyHeader::bearer;
   bool vision = true;          ///< Whether the model takes images.
   int slots = 0;               ///< Queries the server works on at once; 0: unknown.
   OpenAiDialect dialect = {};  ///< What the server understands; the default works with any and cannot force a choice.
@@ -29,6 +42,8 @@ struct OpenAiOptions {
 };
 
 /// A model behind an OpenAI-compatible HTTP server: llama-server, vLLM, OpenAI and the like. Thread safe; calls run side by side.
+/// An optional field that the server refuses (log-probabilities, forced choices, seed and the like) is left out from then on, and
+/// the call made again without it. Where the dialect has slots and their number is known, a query leases one for all its calls.
 ///
 ///     ecso::OpenAiBackend model{{.base_url = "http://127.0.0.1:8080", .dialect = ecso::llama_server_dialect()}};
 class OpenAiBackend final : public MllmBackend {
@@ -36,10 +51,15 @@ class OpenAiBackend final : public MllmBackend {
   /// Does not connect.
   /// @throws Error (bad_input) if the base URL is not usable.
   explicit OpenAiBackend(OpenAiOptions options)
-      : options_{std::move(options)}, url_{endpoint_of(Url::parse(options_.base_url))}, client_{options_.http} {}
+      : options_{std::move(options)},
+        url_{endpoint_of(Url::parse(options_.base_url)).with_query(options_.query)},
+        client_{options_.http},
+        dialect_{options_.dialect} {
+    if (options_.slots > 0 && options_.dialect.slots != SlotStyle::none) slots_.emplace(options_.slots);
+  }
 
-  /// @throws Error as `HttpClient::post`, `openai_error`, `parse_openai_reply` and `openai_request_body` say, and `unsupported`
-  /// for images where `OpenAiOptions::vision` is false.
+  /// @throws Error as `make_model_call`, `parse_openai_reply` and `openai_request_body` say, `unsupported` for images where
+  /// `OpenAiOptions::vision` is false, and `cancelled` or `timeout` while all slots are taken.
   [[nodiscard]] Reply generate(const VisionRequest& request, const CallContext& context) override {
     if (!options_.vision && has_image(request.conversation)) {
       throw Error{Errc::unsupported, "this model takes no images", {.endpoint = url_.text()}};
@@ -49,19 +69,33 @@ class OpenAiBackend final : public MllmBackend {
 
   [[nodiscard]] Reply generate(const TextRequest& request, const CallContext& context) override { return call(request, context); }
 
+  /// What the dialect given to the constructor can do.
   [[nodiscard]] Capabilities capabilities() const override {
     return {
         .vision = options_.vision,
         .logprobs = options_.dialect.logprobs != LogprobStyle::none && options_.dialect.choices != ChoiceStyle::response_format,
         .forced_choice = options_.dialect.choices != ChoiceStyle::none,
         .concurrent = true,
+        .streaming = true,
         .slots = options_.slots};
   }
 
   /// Where the requests go.
   [[nodiscard]] const Url& url() const noexcept { return url_; }
 
+  /// The dialect as it is now, after what the server has refused.
+  [[nodiscard]] OpenAiDialect dialect() const {
+    const std::lock_guard lock{mutex_};
+    return dialect_;
+  }
+
  private:
+  struct Format {
+    using Stream = OpenAiStream;
+    static constexpr bool streams_events = true;
+    static Reply parse(std::string_view body, const Secret& key) { return parse_openai_reply(body, key); }
+  };
+
   [[nodiscard]] static Url endpoint_of(const Url& base) {
     constexpr std::string_view resource = "/chat/completions";
     if (base.path().ends_with(resource)) return base;
@@ -70,26 +104,87 @@ class OpenAiBackend final : public MllmBackend {
 
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
-    const std::string body = openai_request_body(request, options_.dialect, options_.model);
-    std::vector<HttpHeader> headers{{"Content-Type", "application/json"}, {"Accept", "application/json"}};
-    if (!options_.key.empty()) headers.push_back({"Authorization", "Bearer " + options_.key.reveal()});
-    const HttpResponse response = client_.post(url_, body, headers, context);
-    if (response.status < 200 || response.status >= 300) {
-      throw openai_error(response.status, response.body, response.retry_after, url_.text(), options_.key, response.location);
+    const std::optional<int> slot = lease(context);
+    OpenAiDialect dialect = this->dialect();
+    const Shape shape = shape_of(request.options, context);
+    bool has_fallen_back = false;
+    for (;;) {
+      try {
+        Reply reply = call_once(request, dialect, slot, context);
+        remember(shape, has_fallen_back ? &dialect : nullptr);
+        return reply;
+      } catch (const Error& error) {
+        auto plainer = openai_fallback(dialect, request.options, error);
+        if (!plainer && may_be_about_fields(error) && !is_proven(shape)) plainer = plain_dialect(dialect);
+        if (!plainer || *plainer == dialect) throw;
+        dialect = *std::move(plainer);
+        has_fallen_back = true;
+      }
     }
+  }
+
+  /// Which optional fields a request asks for. Once the server has answered such a request, a refusal is about something else.
+  using Shape = unsigned;
+  [[nodiscard]] static Shape shape_of(const CallOptions& options, const CallContext& context) {
+    const bool asked[] = {options.top_logprobs > 0, !options.choices.empty(), options.sampling.seed.has_value(),
+                          static_cast<bool>(context.on_text)};
+    Shape shape = 0;
+    for (const bool is_asked : asked) shape = shape * 2 + (is_asked ? 1 : 0);
+    return shape;
+  }
+
+  [[nodiscard]] bool is_proven(Shape shape) const {
+    const std::lock_guard lock{mutex_};
+    return proven_[shape];
+  }
+
+  [[nodiscard]] std::optional<int> lease(const CallContext& context) {
+    if (!slots_) return std::nullopt;
     try {
-      Reply reply = parse_openai_reply(response.body, options_.key);
-      const bool is_wrapped = !request.options.choices.empty() && options_.dialect.choices == ChoiceStyle::response_format;
-      if (is_wrapped) reply.text = openai_choice(std::move(reply.text));
-      return reply;
+      return slots_->lease(context);
     } catch (const Error& error) {
-      throw Error{error.code(), error.message(), {.endpoint = url_.text(), .http_status = response.status}};
+      throw Error{error.code(), error.message(), {.endpoint = url_.text()}};
     }
+  }
+
+  template <typename Request>
+  [[nodiscard]] Reply call_once(const Request& request, const OpenAiDialect& dialect, std::optional<int> slot,
+                                const CallContext& context) {
+    const bool stream = wants_stream(request.options, dialect, context);
+    ModelCall model_call{.url = url_,
+                         .body = openai_request_body(request, dialect, options_.model, {.stream = stream, .slot = slot}),
+                         .headers = model_call_headers(stream),
+                         .stream = stream};
+    if (!options_.key.empty()) {
+      model_call.headers.push_back(options_.key_header == KeyHeader::bearer
+                                       ? HttpHeader{"Authorization", "Bearer " + options_.key.reveal()}
+                                       : HttpHeader{"api-key", options_.key.reveal()});
+    }
+    Reply reply = make_model_call<Format>(client_, model_call, options_.key, context);
+    const bool is_wrapped = !request.options.choices.empty() && dialect.choices == ChoiceStyle::response_format;
+    if (is_wrapped) reply.text = openai_choice(std::move(reply.text));
+    return reply;
+  }
+
+  [[nodiscard]] static bool wants_stream(const CallOptions& options, const OpenAiDialect& dialect, const CallContext& context) {
+    constexpr int handful = 16;
+    const bool is_long = options.choices.empty() && options.sampling.max_tokens.value_or(handful + 1) > handful;
+    return context.on_text || (is_long && dialect.stream == StreamUse::long_answers);
+  }
+
+  void remember(Shape shape, OpenAiDialect* plainer) {
+    const std::lock_guard lock{mutex_};
+    proven_.set(shape);
+    if (plainer != nullptr) dialect_ = std::move(*plainer);
   }
 
   OpenAiOptions options_;
   Url url_;
   HttpClient client_;
+  std::optional<SlotPool> slots_;
+  mutable std::mutex mutex_;
+  OpenAiDialect dialect_;
+  std::bitset<16> proven_;
 };
 
 }  // namespace ecso

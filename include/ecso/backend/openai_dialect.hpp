@@ -2,6 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <string>
+#include <vector>
+
 namespace ecso {
 
 /// How a server is told to answer with one of `CallOptions::choices`.
@@ -23,11 +26,27 @@ enum class LogprobStyle {
 /// What a server calls the limit of generated tokens.
 enum class TokenLimitField { max_tokens, max_completion_tokens };
 
+/// Whether a call may name the server's slot, so that the calls of a query find its prefix cache again.
+enum class SlotStyle {
+  none,     ///< It may not.
+  id_slot,  ///< `id_slot`: llama-server.
+};
+
+/// When a reply is streamed though nobody asked to see it come.
+enum class StreamUse {
+  when_asked,    ///< Never. A call that sets `CallContext::on_text` is streamed all the same.
+  long_answers,  ///< Always, but for a handful of tokens: the server notices that a caller went away only then.
+};
+
 /// Where servers that speak "OpenAI chat completions" differ. The default asks for nothing that any of them refuses.
 struct OpenAiDialect {
   ChoiceStyle choices = ChoiceStyle::none;
   LogprobStyle logprobs = LogprobStyle::none;
   TokenLimitField token_limit = TokenLimitField::max_tokens;
+  SlotStyle slots = SlotStyle::none;
+  StreamUse stream = StreamUse::when_asked;
+  /// Optional fields of a request that are not to be sent, such as "seed".
+  std::vector<std::string> omit = {};
   /// A JSON object, or null for none. Its members go at the end of each request, and in place of one of the same name; it cannot
   /// replace the messages.
   nlohmann::ordered_json extra = nullptr;
@@ -37,7 +56,11 @@ struct OpenAiDialect {
 
 /// llama-server of llama.cpp.
 [[nodiscard]] inline OpenAiDialect llama_server_dialect() {
-  return {.choices = ChoiceStyle::grammar, .logprobs = LogprobStyle::top_logprobs, .extra = {{"cache_prompt", true}}};
+  return {.choices = ChoiceStyle::grammar,
+          .logprobs = LogprobStyle::top_logprobs,
+          .slots = SlotStyle::id_slot,
+          .stream = StreamUse::long_answers,
+          .extra = {{"cache_prompt", true}}};
 }
 
 /// vLLM from 0.11 on; before that, the choices are `ChoiceStyle::guided_choice`.

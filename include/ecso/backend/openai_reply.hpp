@@ -1,15 +1,12 @@
 #pragma once
 
-#include <ecso/backend/openai_json.hpp>
 #include <ecso/core/request.hpp>
+#include <ecso/detail/server_json.hpp>
 #include <ecso/error.hpp>
 #include <ecso/secret.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,25 +14,6 @@
 
 namespace ecso {
 namespace detail {
-
-/// A count of tokens; 0 for what is none.
-[[nodiscard]] inline std::int64_t count_of(const Json& json) {
-  constexpr auto most = std::numeric_limits<std::int64_t>::max();
-  if (json.is_number_unsigned()) {
-    const auto count = json.get<std::uint64_t>();
-    return count > static_cast<std::uint64_t>(most) ? most : static_cast<std::int64_t>(count);
-  }
-  if (json.is_number_integer()) return std::max<std::int64_t>(0, json.get<std::int64_t>());
-  if (!json.is_number_float()) return 0;
-  constexpr double exact = 9'007'199'254'740'992.0;  // 2^53
-  return static_cast<std::int64_t>(std::clamp(json.get<double>(), 0.0, exact));
-}
-
-/// A log-probability. What is no number counts as all but impossible, in the figure that the OpenAI API has for it.
-[[nodiscard]] inline double logprob_of(const Json& json) {
-  constexpr double impossible = -9999.0;
-  return json.is_number() ? json.get<double>() : impossible;
-}
 
 /// A message's content: a string, or the texts of an array of parts.
 [[nodiscard]] inline std::string content_text(const Json& content) {
@@ -87,19 +65,10 @@ namespace detail {
 /// @throws Error `bad_reply` if it is not JSON, has no choice, or its text is empty; `server_error` if it is an error in spite of
 /// its status.
 [[nodiscard]] inline Reply parse_openai_reply(std::string_view body, const Secret& key = {}) {
-  constexpr std::size_t max_excerpt = 200;
-  const auto json = detail::parse_known_members(body);
-  if (!json) {
-    const std::string excerpt = detail::one_line(body, key, max_excerpt);
-    throw Error{Errc::bad_reply, excerpt.empty() ? "an empty response" : "not JSON: " + excerpt};
-  }
-  if (const detail::Json& error = detail::member(*json, "error"); !error.is_null()) {
-    const std::string message = detail::one_line(detail::server_message(*json), key, 5 * max_excerpt);
-    throw Error{Errc::server_error, message.empty() ? "an error without a message" : message};
-  }
-  const detail::Json& choices = detail::member(*json, "choices");
+  const detail::Json json = detail::parse_server_json(body, key);
+  const detail::Json& choices = detail::member(json, "choices");
   if (!choices.is_array() || choices.empty()) {
-    throw Error{Errc::bad_reply, "no choices in the reply: " + detail::one_line(body, key, max_excerpt)};
+    throw Error{Errc::bad_reply, "no choices in the reply: " + detail::excerpt_of(body, key)};
   }
   const detail::Json& choice = choices.front();
   const detail::Json& message = detail::member(choice, "message");
@@ -107,13 +76,10 @@ namespace detail {
   reply.text = detail::content_text(detail::member(message, "content"));
   reply.finish_reason = detail::finish_reason_of(detail::member(choice, "finish_reason"));
   if (reply.text.empty()) reply.text = detail::text_of(detail::member(message, "refusal"));
-  if (reply.text.empty()) {
-    throw Error{Errc::bad_reply, "empty content (finish reason: " + std::string{to_string(reply.finish_reason)} + ")"};
-  }
-  reply.usage = detail::usage_of(*json);
+  reply.usage = detail::usage_of(json);
   reply.logprobs = detail::logprobs_of(choice);
-  reply.model = detail::text_of(detail::member(*json, "model"));
-  return reply;
+  reply.model = detail::text_of(detail::member(json, "model"));
+  return detail::require_text(std::move(reply));
 }
 
 /// The choice in the text of a reply under `ChoiceStyle::response_format`, which is `{"answer":"yes"}`; any other text stays as

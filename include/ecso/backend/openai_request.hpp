@@ -4,101 +4,28 @@
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/image.hpp>
 #include <ecso/core/request.hpp>
-#include <ecso/detail/utf8.hpp>
+#include <ecso/detail/choice_grammar.hpp>
+#include <ecso/detail/json_out.hpp>
 #include <ecso/error.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cmath>
-#include <concepts>
-#include <cstddef>
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 namespace ecso {
-namespace detail {
 
-/// Writes JSON twice by the same code: first counting, then into a string of just that size. So the one allocation of a request
-/// of many megabytes is exact, and an image's base64 is copied once.
-class JsonOut {
- public:
-  /// Counts.
-  JsonOut() = default;
-  /// Writes to `text`.
-  explicit JsonOut(std::string& text) : text_{&text} {}
-
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-
-  /// Finished JSON.
-  JsonOut& raw(std::string_view json) {
-    size_ += json.size();
-    if (text_ != nullptr) text_->append(json);
-    return *this;
-  }
-
-  /// A string with its quotes. @throws Error (bad_input) if it is not UTF-8.
-  JsonOut& string(std::string_view text) { return raw("\"").escaped(text).raw("\""); }
-
-  /// The inside of a string. @throws Error (bad_input) if it is not UTF-8.
-  JsonOut& escaped(std::string_view text) {
-    if (text_ == nullptr) {
-      const std::size_t wrong = find_invalid_utf8(text);
-      if (wrong != text.npos) throw Error{Errc::bad_input, "a text is not UTF-8: wrong at byte " + std::to_string(wrong)};
-    }
-    while (!text.empty()) {
-      const auto stop =
-          std::ranges::find_if(text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '"' || c == '\\'; });
-      const auto plain = static_cast<std::size_t>(stop - text.begin());
-      raw(text.substr(0, plain));
-      if (plain == text.size()) break;
-      escape(text[plain]);
-      text.remove_prefix(plain + 1);
-    }
-    return *this;
-  }
-
-  /// @throws Error (bad_input) if it is infinite or not a number.
-  template <typename Number>
-  JsonOut& number(Number value) {
-    if constexpr (std::floating_point<Number>) {
-      if (!std::isfinite(value)) throw Error{Errc::bad_input, "a sampling option is infinite or not a number"};
-    }
-    std::array<char, 32> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-    return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});
-  }
-
-  JsonOut& strings(std::span<const std::string> texts) {
-    raw("[");
-    for (const std::string& text : texts) raw(&text == &texts.front() ? "" : ",").string(text);
-    return raw("]");
-  }
-
- private:
-  void escape(char c) {
-    switch (c) {
-      case '"': raw("\\\""); return;
-      case '\\': raw("\\\\"); return;
-      case '\n': raw("\\n"); return;
-      case '\r': raw("\\r"); return;
-      case '\t': raw("\\t"); return;
-      default: break;
-    }
-    constexpr std::string_view hex = "0123456789abcdef";
-    const auto byte = static_cast<unsigned char>(c);
-    const std::array<char, 6> code{'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
-    raw({code.data(), code.size()});
-  }
-
-  std::string* text_ = nullptr;
-  std::size_t size_ = 0;
+/// How the reply to a request is to come.
+struct OpenAiDelivery {
+  bool stream = false;                     ///< Piece by piece, as server-sent events, with the usage at the end.
+  std::optional<int> slot = std::nullopt;  ///< The server's slot to use, where the dialect has them.
 };
+
+namespace detail {
 
 inline void write_text_parts(JsonOut& out, const std::vector<Part>& parts) {
   out.raw("\"");
@@ -131,28 +58,6 @@ inline void write_content(JsonOut& out, const TextMessage& message) { out.string
 inline const std::vector<Message>& messages_of(const VisionRequest& request) { return request.conversation.messages; }
 inline const std::vector<TextMessage>& messages_of(const TextRequest& request) { return request.conversation.messages(); }
 
-/// A GBNF grammar that takes just these texts.
-[[nodiscard]] inline std::string choice_grammar(std::span<const std::string> choices) {
-  std::string grammar = "root ::= ";
-  for (const std::string& choice : choices) {
-    if (&choice != &choices.front()) grammar += " | ";
-    grammar += '"';
-    for (const char c : choice) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (c == '"' || c == '\\') {
-        grammar.append(1, '\\').append(1, c);
-      } else if (byte < ' ' || byte == 0x7F) {
-        constexpr std::string_view hex = "0123456789abcdef";
-        grammar.append("\\x").append(1, hex[byte >> 4]).append(1, hex[byte & 15]);
-      } else {
-        grammar += c;
-      }
-    }
-    grammar += '"';
-  }
-  return grammar;
-}
-
 /// The members of `extra` without the braces.
 [[nodiscard]] inline std::string extra_members(const nlohmann::ordered_json& extra) {
   if (extra.is_null()) return {};
@@ -169,7 +74,8 @@ inline const std::vector<TextMessage>& messages_of(const TextRequest& request) {
 /// The members after the messages.
 class OptionsWriter {
  public:
-  OptionsWriter(const CallOptions& options, const OpenAiDialect& dialect) : options_{options}, dialect_{dialect} {
+  OptionsWriter(const CallOptions& options, const OpenAiDialect& dialect, const OpenAiDelivery& delivery)
+      : options_{options}, dialect_{dialect}, delivery_{delivery} {
     if (dialect.choices == ChoiceStyle::grammar && !options.choices.empty()) grammar_ = choice_grammar(options.choices);
     extra_ = extra_members(dialect.extra);
   }
@@ -190,6 +96,11 @@ class OptionsWriter {
       if (begin(out, "top_logprobs")) out.number(options_.top_logprobs);
     }
     if (!options_.choices.empty()) write_choices(out);
+    if (delivery_.stream) {
+      if (begin(out, "stream")) out.raw("true");
+      if (begin(out, "stream_options")) out.raw(R"({"include_usage":true})");
+    }
+    if (delivery_.slot && dialect_.slots == SlotStyle::id_slot && begin(out, "id_slot")) out.number(*delivery_.slot);
     if (!extra_.empty()) out.raw(",").raw(extra_);
   }
 
@@ -199,7 +110,7 @@ class OptionsWriter {
   }
 
   [[nodiscard]] bool begin(JsonOut& out, std::string_view field) const {
-    if (is_replaced(field)) return false;
+    if (is_replaced(field) || std::ranges::find(dialect_.omit, field) != dialect_.omit.end()) return false;
     out.raw(",\"").raw(field).raw("\":");
     return true;
   }
@@ -227,6 +138,7 @@ class OptionsWriter {
 
   const CallOptions& options_;
   const OpenAiDialect& dialect_;
+  const OpenAiDelivery& delivery_;
   std::string grammar_;
   std::string extra_;
 };
@@ -248,17 +160,12 @@ void write_request(JsonOut& out, const Request& request, std::string_view model,
 }
 
 template <typename Request>
-[[nodiscard]] std::string openai_request_body(const Request& request, const OpenAiDialect& dialect, std::string_view model) {
+[[nodiscard]] std::string openai_request_body(const Request& request, const OpenAiDialect& dialect, std::string_view model,
+                                              const OpenAiDelivery& delivery) {
   if (messages_of(request).empty()) throw Error{Errc::bad_input, "the conversation has no message"};
   if (!request.options.model.empty()) model = request.options.model;
-  const OptionsWriter options{request.options, dialect};
-  JsonOut count;
-  write_request(count, request, model, options);
-  std::string body;
-  body.reserve(count.size());
-  JsonOut out{body};
-  write_request(out, request, model, options);
-  return body;
+  const OptionsWriter options{request.options, dialect, delivery};
+  return written_json([&](JsonOut& out) { write_request(out, request, model, options); });
 }
 
 }  // namespace detail
@@ -267,17 +174,18 @@ template <typename Request>
 /// requests about the same image begin alike. Images become data URIs, in the order of the parts; a turn of texts alone becomes
 /// one string. The body is allocated once, at its size.
 /// @param model used where the request names none; the field is left out if both are empty.
+/// @param delivery whether and where the server shall stream.
 /// @throws Error (bad_input) if a text is not UTF-8, a number is not finite, there is no message, or the dialect's extra fields
 /// are not usable.
 [[nodiscard]] inline std::string openai_request_body(const VisionRequest& request, const OpenAiDialect& dialect = {},
-                                                     std::string_view model = {}) {
-  return detail::openai_request_body(request, dialect, model);
+                                                     std::string_view model = {}, const OpenAiDelivery& delivery = {}) {
+  return detail::openai_request_body(request, dialect, model, delivery);
 }
 
 /// The same for a request without images.
 [[nodiscard]] inline std::string openai_request_body(const TextRequest& request, const OpenAiDialect& dialect = {},
-                                                     std::string_view model = {}) {
-  return detail::openai_request_body(request, dialect, model);
+                                                     std::string_view model = {}, const OpenAiDelivery& delivery = {}) {
+  return detail::openai_request_body(request, dialect, model, delivery);
 }
 
 }  // namespace ecso

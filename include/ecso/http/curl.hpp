@@ -92,10 +92,10 @@ class CurlAttached {
 [[nodiscard]] constexpr Errc curl_errc(CURLcode code) noexcept {
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT: return Errc::timeout;
-    case CURLE_SSL_CACERT_BADFILE: return Errc::bad_input;  // of HttpOptions::ca_file
+    case CURLE_SSL_CACERT_BADFILE:                       // HttpOptions::ca_file
+    case CURLE_SSL_CERTPROBLEM: return Errc::bad_input;  // HttpOptions::client_certificate_file
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_SSL_ENGINE_SETFAILED:

@@ -52,6 +52,15 @@ class Url {
     return joined;
   }
 
+  /// The URL with a query, "api-version=2024-10-21" for example, after it. It must not hold a key: messages show it.
+  [[nodiscard]] Url with_query(std::string_view query) const {
+    Url asked = *this;
+    if (query.empty()) return asked;
+    asked.text_.append(1, '?').append(query);
+    asked.path_size_ += 1 + query.size();
+    return asked;
+  }
+
   bool operator==(const Url&) const = default;
 
  private:

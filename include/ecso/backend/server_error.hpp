@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ecso/backend/openai_json.hpp>
+#include <ecso/detail/server_json.hpp>
 #include <ecso/error.hpp>
 #include <ecso/secret.hpp>
 
@@ -65,7 +65,7 @@ namespace detail {
 /// example, the first 200 characters.
 /// @param key is taken out of what the server says.
 /// @param location where a redirect points to.
-[[nodiscard]] inline Error openai_error(int status, std::string_view body,
+[[nodiscard]] inline Error server_error(int status, std::string_view body,
                                         std::optional<std::chrono::milliseconds> retry_after = std::nullopt,
                                         std::string endpoint = {}, const Secret& key = {}, std::string_view location = {}) {
   constexpr std::size_t max_message = 1000;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/core/request.hpp>
 #include <ecso/detail/json.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
@@ -7,6 +8,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,27 +19,60 @@
 namespace ecso::detail {
 
 /// The members that anybody here looks at. The others are not kept.
-inline constexpr std::string_view known_members[] = {"cache_n",
+inline constexpr std::string_view known_members[] = {"blockReason",
+                                                     "cache_creation_input_tokens",
+                                                     "cache_n",
+                                                     "cache_read_input_tokens",
+                                                     "cachedContentTokenCount",
                                                      "cached_tokens",
+                                                     "candidates",
+                                                     "candidatesTokenCount",
                                                      "choices",
+                                                     "chosenCandidates",
                                                      "completion_tokens",
                                                      "content",
+                                                     "content_block",
+                                                     "delta",
                                                      "detail",
+                                                     "done",
+                                                     "done_reason",
                                                      "error",
+                                                     "error_code",
+                                                     "eval_count",
+                                                     "finishReason",
                                                      "finish_reason",
+                                                     "index",
+                                                     "input_tokens",
+                                                     "logProbability",
+                                                     "loc",
                                                      "logprob",
                                                      "logprobs",
+                                                     "logprobsResult",
                                                      "message",
                                                      "model",
+                                                     "modelVersion",
                                                      "msg",
+                                                     "output_tokens",
+                                                     "parts",
+                                                     "promptFeedback",
+                                                     "promptTokenCount",
+                                                     "prompt_eval_count",
                                                      "prompt_tokens",
                                                      "prompt_tokens_details",
                                                      "refusal",
+                                                     "response",
+                                                     "status",
+                                                     "stop_reason",
                                                      "text",
+                                                     "thought",
+                                                     "thoughtsTokenCount",
                                                      "timings",
                                                      "token",
+                                                     "topCandidates",
                                                      "top_logprobs",
-                                                     "usage"};
+                                                     "type",
+                                                     "usage",
+                                                     "usageMetadata"};
 
 /// The known members of a JSON text; nothing if it is not JSON.
 /// @throws Error (bad_reply) if it nests deeper than any reply does, before it costs memory or stack.
@@ -91,6 +127,25 @@ inline constexpr std::string_view known_members[] = {"cache_n",
   return line;
 }
 
+/// A count of tokens; 0 for what is none.
+[[nodiscard]] inline std::int64_t count_of(const Json& json) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  if (json.is_number_unsigned()) {
+    const auto count = json.get<std::uint64_t>();
+    return count > static_cast<std::uint64_t>(most) ? most : static_cast<std::int64_t>(count);
+  }
+  if (json.is_number_integer()) return std::max<std::int64_t>(0, json.get<std::int64_t>());
+  if (!json.is_number_float()) return 0;
+  constexpr double exact = 9'007'199'254'740'992.0;  // 2^53
+  return static_cast<std::int64_t>(std::clamp(json.get<double>(), 0.0, exact));
+}
+
+/// A log-probability. What is no number counts as all but impossible, in the figure that the OpenAI API has for it.
+[[nodiscard]] inline double logprob_of(const Json& json) {
+  constexpr double impossible = -9999.0;
+  return json.is_number() ? json.get<double>() : impossible;
+}
+
 /// What a server says is wrong, from the shapes in use; empty if `json` has none of them: {"error":{"message":…}}, {"error":…},
 /// {"message":…}, {"detail":…},
 /// {"detail":[{"msg":…}]}.
@@ -105,9 +160,41 @@ inline constexpr std::string_view known_members[] = {"cache_n",
   for (const Json& item : detail) {
     if (text_of(member(item, "msg")).empty()) continue;
     if (!joined.empty()) joined += "; ";
+    const Json& place = member(item, "loc");
+    if (place.is_array() && !place.empty() && place.back().is_string()) joined.append(text_of(place.back())).append(": ");
     joined.append(text_of(member(item, "msg")));
   }
   return joined;
+}
+
+/// The first characters of a stranger's text, for a message.
+[[nodiscard]] inline std::string excerpt_of(std::string_view text, const Secret& key) {
+  constexpr std::size_t max_characters = 200;
+  return one_line(text, key, max_characters);
+}
+
+/// The known members of what came with a status of success.
+/// @throws Error `bad_reply` if it is not JSON, `server_error` if it is an error all the same.
+[[nodiscard]] inline Json parse_server_json(std::string_view text, const Secret& key) {
+  constexpr std::size_t max_characters = 1000;
+  auto json = parse_known_members(text);
+  if (!json) {
+    const std::string excerpt = excerpt_of(text, key);
+    throw Error{Errc::bad_reply, excerpt.empty() ? "an empty response" : "not JSON: " + excerpt};
+  }
+  if (!member(*json, "error").is_null()) {
+    const std::string message = one_line(server_message(*json), key, max_characters);
+    throw Error{Errc::server_error, message.empty() ? "an error without a message" : message};
+  }
+  return *std::move(json);
+}
+
+/// The reply as it is. @throws Error (bad_reply) if it has no text.
+[[nodiscard]] inline Reply require_text(Reply reply) {
+  if (reply.text.empty()) {
+    throw Error{Errc::bad_reply, "empty content (finish reason: " + std::string{to_string(reply.finish_reason)} + ")"};
+  }
+  return reply;
 }
 
 }  // namespace ecso::detail

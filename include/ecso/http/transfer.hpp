@@ -1,0 +1,271 @@
+#pragma once
+
+#include <ecso/core/backend.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/curl.hpp>
+#include <ecso/http/options.hpp>
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace ecso::detail {
+
+/// What goes out. Points to what its maker holds.
+struct HttpSend {
+  bool is_post = true;
+  std::string_view body = {};
+  curl_slist* headers = nullptr;
+  const OnBody* on_body = nullptr;  ///< May be null.
+};
+
+/// One call over libcurl. Pinned: libcurl holds its address.
+class Transfer {
+ public:
+  Transfer(const HttpOptions& options, const std::string& url, const CallContext& context)
+      : options_{options}, url_{url}, context_{context} {}
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  /// Leaves `session` fit for another call, or throws.
+  void run(CurlSession& session, const HttpSend& send) {
+    easy_ = session.easy();
+    on_body_ = send.on_body != nullptr && *send.on_body ? send.on_body : nullptr;
+    session.reset();
+    set_options(send);
+    const CURLcode result = wait(session);
+    if (thrown_) std::rethrow_exception(thrown_);
+    if (result != CURLE_OK) fail(result);
+    read_head();
+    session.reset();  // the header lines, with the key, do not outlive the call
+  }
+
+  [[nodiscard]] HttpResponse response() && { return std::move(response_); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using milliseconds = std::chrono::milliseconds;
+
+  void set_options(const HttpSend& send) {
+    option(CURLOPT_URL, url_.c_str());
+    if (send.is_post) {
+      option(CURLOPT_POST, 1L);
+      option(CURLOPT_POSTFIELDS, send.body.data() == nullptr ? "" : send.body.data());
+      option(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(send.body.size()));
+    }
+    option(CURLOPT_HTTPHEADER, send.headers);
+    option(CURLOPT_USERAGENT, options_.user_agent.c_str());
+    option(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+    option(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+    option(CURLOPT_FOLLOWLOCATION, 0L);
+    option(CURLOPT_NOSIGNAL, 1L);
+    option(CURLOPT_TCP_KEEPALIVE, 1L);
+    option(CURLOPT_ERRORBUFFER, error_text_);
+    option(CURLOPT_WRITEFUNCTION, &Transfer::write);
+    option(CURLOPT_WRITEDATA, this);
+    option(CURLOPT_HEADERFUNCTION, &Transfer::head);
+    option(CURLOPT_HEADERDATA, this);
+    option(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(options_.max_response_bytes));
+    option(CURLOPT_CONNECTTIMEOUT_MS, clamped(options_.connect_timeout));
+    option(CURLOPT_TIMEOUT_MS, clamped(time_left()));
+    option(CURLOPT_SSL_VERIFYPEER, options_.verify == TlsVerify::full ? 1L : 0L);
+    option(CURLOPT_SSL_VERIFYHOST, options_.verify == TlsVerify::full ? 2L : 0L);
+    option_unless_empty(CURLOPT_CAINFO, options_.ca_file);
+    option_unless_empty(CURLOPT_SSLCERT, options_.client_certificate_file);
+    option_unless_empty(CURLOPT_SSLKEY, options_.client_key_file);
+    option_unless_empty(CURLOPT_UNIX_SOCKET_PATH, options_.unix_socket);
+    if (options_.proxy) option(CURLOPT_PROXY, options_.proxy->c_str());
+#if LIBCURL_VERSION_NUM >= 0x075700
+    option(CURLOPT_QUICK_EXIT, 1L);  // a cancelled call does not wait for its name to be resolved
+#endif
+  }
+
+  template <typename Value>
+  void option(CURLoption name, Value value) {
+    set(easy_, name, value);
+  }
+
+  void option_unless_empty(CURLoption name, const std::string& value) {
+    if (!value.empty()) option(name, value.c_str());
+  }
+
+  [[nodiscard]] CURLcode wait(const CurlSession& session) {
+    CURLM* multi = session.multi();
+    const std::stop_callback wake_up{context_.stop, [multi] { curl_multi_wakeup(multi); }};
+    const CurlAttached attached{multi, easy_};
+    for (;;) {
+      int running = 0;
+      check(curl_multi_perform(multi, &running));
+      int left = 0;
+      if (const CURLMsg* message = curl_multi_info_read(multi, &left)) return message->data.result;
+      if (context_.stop.stop_requested()) throw error(Errc::cancelled, "cancelled");
+      check(curl_multi_poll(multi, nullptr, 0, static_cast<int>(time_to_next_byte().count()), nullptr));
+    }
+  }
+
+  /// How long to wait for something to happen. @throws Error (timeout) if nothing has happened for too long.
+  [[nodiscard]] milliseconds time_to_next_byte() {
+    constexpr milliseconds longest_wait{1000};
+    const auto now = Clock::now();
+    const curl_off_t bytes = figure(CURLINFO_SIZE_UPLOAD_T) + figure(CURLINFO_SIZE_DOWNLOAD_T) + head_bytes_;
+    const bool is_connected = figure(CURLINFO_PRETRANSFER_TIME_T) > 0;
+    if (!is_connected || bytes != bytes_) last_byte_ = now;
+    bytes_ = bytes;
+    const bool has_begun = status() >= 200;  // not by a 100 or 103, which say nothing yet
+    const milliseconds limit = has_begun ? options_.between_bytes_timeout : options_.first_byte_timeout;
+    if (limit.count() <= 0 || !is_connected) return longest_wait;
+    const auto left = std::chrono::ceil<milliseconds>(last_byte_ + limit - now);
+    if (left.count() > 0) return std::min(left, longest_wait);
+    throw error(Errc::timeout, has_begun
+                                   ? fmt::format("the response stopped: no byte for {} ms, after {}", limit.count(), received())
+                                   : fmt::format("no byte of a response within {} ms", limit.count()));
+  }
+
+  /// What is left for this call; zero: no limit.
+  [[nodiscard]] milliseconds time_left() {
+    if (context_.stop.stop_requested()) throw error(Errc::cancelled, "cancelled before the call started");
+    limit_ = options_.call_timeout;
+    if (!context_.deadline) return limit_;
+    const auto rest = std::chrono::ceil<milliseconds>(*context_.deadline - Clock::now());
+    if (rest.count() <= 0) throw error(Errc::timeout, "the deadline passed before the call started");
+    if (limit_.count() > 0 && limit_ <= rest) return limit_;
+    is_deadline_ = true;
+    return limit_ = rest;
+  }
+
+  [[nodiscard]] static long clamped(milliseconds time) {
+    // libcurl adds its times up.
+    constexpr milliseconds::rep longest = std::numeric_limits<int>::max() / 2;
+    return static_cast<long>(std::clamp<milliseconds::rep>(time.count(), 0, longest));
+  }
+
+  static std::size_t head(char* line, std::size_t size, std::size_t count, void* self) noexcept {
+    constexpr std::string_view name = "server:";
+    auto& transfer = *static_cast<Transfer*>(self);
+    transfer.head_bytes_ += static_cast<curl_off_t>(size * count);
+    std::string_view text{line, size * count};
+    const auto is_same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
+    try {
+      if (text.size() > name.size() &&
+          std::equal(name.begin(), name.end(), text.begin(), [&](char b, char a) { return is_same(a, b); })) {
+        text.remove_prefix(name.size());
+        const auto first = text.find_first_not_of(" \t");
+        const auto last = text.find_last_not_of(" \t\r\n");
+        if (first != text.npos) transfer.response_.server = text.substr(first, last - first + 1);
+      }
+    } catch (...) {
+      return 0;
+    }
+    return size * count;
+  }
+
+  static std::size_t write(char* data, std::size_t size, std::size_t count, void* self) noexcept {
+    auto& transfer = *static_cast<Transfer*>(self);
+    const std::size_t bytes = size * count;
+    if (bytes > transfer.options_.max_response_bytes - transfer.body_bytes_) {
+      transfer.is_too_large_ = true;
+      return 0;
+    }
+    transfer.body_bytes_ += bytes;
+    try {
+      transfer.take({data, bytes});
+    } catch (...) {
+      transfer.thrown_ = std::current_exception();
+      return 0;
+    }
+    return bytes;
+  }
+
+  void take(std::string_view bytes) {
+    const int code = status();
+    if (on_body_ != nullptr && code >= 200 && code < 300) return (*on_body_)(bytes);
+    std::string& body = response_.body;
+    if (body.empty()) body.reserve(announced_size());
+    body.append(bytes);
+  }
+
+  /// The Content-Length, not more than the limit; 0 if the server gave none.
+  [[nodiscard]] std::size_t announced_size() const {
+    const curl_off_t size = figure(CURLINFO_CONTENT_LENGTH_DOWNLOAD_T);
+    return size <= 0 ? 0 : std::min(static_cast<std::size_t>(size), options_.max_response_bytes);
+  }
+
+  void read_head() {
+    response_.status = status();
+    const auto text = [&](CURLINFO which) -> std::string {
+      const char* value = nullptr;
+      curl_easy_getinfo(easy_, which, &value);
+      return value == nullptr ? "" : value;
+    };
+    response_.content_type = text(CURLINFO_CONTENT_TYPE);
+    response_.location = text(CURLINFO_REDIRECT_URL);
+    const curl_off_t seconds = figure(CURLINFO_RETRY_AFTER);
+    constexpr curl_off_t a_year = curl_off_t{365} * 24 * 3600;
+    if (seconds > 0) response_.retry_after = std::chrono::seconds{std::min(seconds, a_year)};
+  }
+
+  [[nodiscard]] curl_off_t figure(CURLINFO which) const {
+    curl_off_t value = 0;
+    curl_easy_getinfo(easy_, which, &value);
+    return value;
+  }
+
+  [[nodiscard]] int status() const {
+    long value = 0;
+    curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &value);
+    return static_cast<int>(value);
+  }
+
+  [[nodiscard]] Error error(Errc code, std::string message, int http_status = 0) const {
+    return Error{code, std::move(message), {.endpoint = url_, .http_status = http_status}};
+  }
+
+  [[noreturn]] void fail(CURLcode result) const {
+    if (is_too_large_ || result == CURLE_FILESIZE_EXCEEDED) {
+      throw error(Errc::bad_reply, fmt::format("the response is larger than {} bytes", options_.max_response_bytes), status());
+    }
+    if (result == CURLE_OPERATION_TIMEDOUT) throw error(Errc::timeout, describe_timeout());
+    const std::string_view reason = error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(result);
+    throw error(curl_errc(result), std::string{reason}, status());
+  }
+
+  [[nodiscard]] std::string describe_timeout() const {
+    const bool is_connected = figure(CURLINFO_PRETRANSFER_TIME_T) > 0;
+    const milliseconds taken{figure(CURLINFO_TOTAL_TIME_T) / 1000};
+    const bool is_limit_reached = limit_.count() > 0 && taken >= limit_;
+    if (!is_connected && !is_limit_reached) return fmt::format("no connection within {} ms", options_.connect_timeout.count());
+    return fmt::format("no complete response within {} ms ({}), {}", limit_.count(),
+                       is_deadline_ ? "the time left until the deadline" : "the limit for a call",
+                       is_connected ? received() : "not even a connection");
+  }
+
+  [[nodiscard]] std::string received() const { return fmt::format("{} bytes of it", body_bytes_); }
+
+  const HttpOptions& options_;
+  const std::string& url_;
+  const CallContext& context_;
+  const OnBody* on_body_ = nullptr;
+  HttpResponse response_;
+  CURL* easy_ = nullptr;
+  std::exception_ptr thrown_;
+  std::size_t body_bytes_ = 0;
+  curl_off_t head_bytes_ = 0;
+  curl_off_t bytes_ = 0;
+  Clock::time_point last_byte_ = Clock::now();
+  milliseconds limit_{0};
+  bool is_deadline_ = false;
+  bool is_too_large_ = false;
+  char error_text_[CURL_ERROR_SIZE] = "";
+};
+
+}  // namespace ecso::detail
