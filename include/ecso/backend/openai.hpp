@@ -104,13 +104,13 @@ class OpenAiBackend final : public MllmBackend {
 
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
-    const std::optional<int> slot = lease(context);
+    const SlotPool::Use slot = use_slot(context);
     OpenAiDialect dialect = this->dialect();
     const Shape shape = shape_of(request.options, context);
     bool has_fallen_back = false;
     for (;;) {
       try {
-        Reply reply = call_once(request, dialect, slot, context);
+        Reply reply = call_once(request, dialect, slot.slot(), context);
         remember(shape, has_fallen_back ? &dialect : nullptr);
         return reply;
       } catch (const Error& error) {
@@ -138,10 +138,10 @@ class OpenAiBackend final : public MllmBackend {
     return proven_[shape];
   }
 
-  [[nodiscard]] std::optional<int> lease(const CallContext& context) {
-    if (!slots_) return std::nullopt;
+  [[nodiscard]] SlotPool::Use use_slot(const CallContext& context) {
+    if (!slots_) return {};
     try {
-      return slots_->lease(context);
+      return slots_->use(context);
     } catch (const Error& error) {
       throw Error{error.code(), error.message(), {.endpoint = url_.text()}};
     }

@@ -72,6 +72,7 @@ void for_each_step(S& steps, Visit visit) {
   json["recheck"] = to_string(policy.recheck);
   json["text_only"] = to_string(policy.text_only);
   json["speculation"] = to_string(policy.speculation);
+  json["incremental_check"] = policy.incremental_check;
   json["system_turns"] = to_string(policy.system_turns);
   json["max_rounds"] = policy.max_rounds;
   json["max_response_code_points"] = policy.max_response_code_points;
@@ -97,11 +98,28 @@ void for_each_step(S& steps, Visit visit) {
 /// @throws Error (bad_input) naming the path of an unknown key or a bad value.
 [[nodiscard]] inline Policy policy_from_json(const nlohmann::ordered_json& json, const std::string& path = "policy") {
   const detail::JsonReader in{json, path};
-  in.allow_only({"base",           "name",          "prompts",      "reader",      "probability",
-                 "undecided",      "check_choices", "on_failure",   "empty_reply", "recheck",
-                 "text_only",      "speculation",   "system_turns", "max_rounds",  "max_response_code_points",
-                 "max_text_bytes", "max_images",    "deadline_ms",  "sampling",    "models",
-                 "refusal"});
+  in.allow_only({"base",
+                 "name",
+                 "prompts",
+                 "reader",
+                 "probability",
+                 "undecided",
+                 "check_choices",
+                 "on_failure",
+                 "empty_reply",
+                 "recheck",
+                 "text_only",
+                 "speculation",
+                 "system_turns",
+                 "max_rounds",
+                 "max_response_code_points",
+                 "max_text_bytes",
+                 "max_images",
+                 "deadline_ms",
+                 "sampling",
+                 "models",
+                 "refusal",
+                 "incremental_check"});
   std::string base = "production";
   in.read_if("base", base);
   Policy policy = policy_named(base);
@@ -137,6 +155,7 @@ void for_each_step(S& steps, Visit visit) {
   in.read_if("recheck", policy.recheck, detail::all_rechecks);
   in.read_if("text_only", policy.text_only, detail::all_text_onlys);
   in.read_if("speculation", policy.speculation, detail::all_speculations);
+  in.read_if("incremental_check", policy.incremental_check);
   in.read_if("system_turns", policy.system_turns, detail::all_system_turns);
   in.read_if("max_rounds", policy.max_rounds);
   in.read_if("max_response_code_points", policy.max_response_code_points);

@@ -33,11 +33,13 @@ struct PendingCall {
   int round = 0;             ///< As in StepRecord.
   std::size_t image = 0;     ///< Which image a caption is of.
   bool speculative = false;  ///< Not known to be needed: it may be left for last, and is dropped if the protocol ends first.
+  bool early = false;        ///< A check of what there is of an answer; as little needed.
   ModelRequest request;
 
   [[nodiscard]] Step step() const noexcept {
     return std::visit([](const auto& r) { return r.options.step; }, request);
   }
+  [[nodiscard]] bool is_needed() const noexcept { return !speculative && !early; }
 
   bool operator==(const PendingCall&) const = default;
 };
@@ -104,7 +106,7 @@ class EcsoProtocol {
     }
     outcome_.policy = policy_->name;
     outcome_.steps.reserve(6);
-    issue(outcome_.images.empty() ? requests().answer(conversation_) : requests().answer(std::move(conversation_)), 0);
+    issue(outcome_.images.empty() ? requests().answer(conversation_) : requests().answer(std::move(conversation_)), {});
     if (policy_->speculation == Speculation::caption) issue_captions(1, true);
   }
 
@@ -119,11 +121,30 @@ class EcsoProtocol {
   [[nodiscard]] const Outcome& outcome() const& noexcept { return outcome_; }
   [[nodiscard]] Outcome outcome() && noexcept { return std::move(outcome_); }
 
+  /// The numbers of tokens at which `progress` wants to know what there is of a call's text, ascending. Valid while the protocol
+  /// lives.
+  [[nodiscard]] std::span<const int> report_at(CallId id) const noexcept {
+    const bool can_tell = capabilities_.streaming && capabilities_.concurrent;
+    const auto call = std::ranges::find(pending_, id, &PendingCall::id);
+    if (!can_tell || call == pending_.end() || call->step() != Step::answer) return {};
+    if (outcome_.images.empty() && policy_->text_only == TextOnly::pass) return {};
+    return policy_->incremental_check;
+  }
+
+  /// Takes what there is of the text of a pending answer: an early check of it becomes pending, unless one still is. Found
+  /// harmful, it ends the answer's call; found anything else, or failed, it changes nothing.
+  void progress(CallId id, std::string text) {
+    if (report_at(id).empty() || detail::is_blank(text)) return;
+    if (std::ranges::any_of(pending_, &PendingCall::early)) return;
+    early_text_ = std::move(text);
+    issue(requests().check(conversation(), early_text_), {.early = true});
+  }
+
   /// Takes the reply to a pending call. The reply to a call that was dropped is ignored.
   void resume(CallId id, Reply reply) {
     const auto call = find(id);
     if (call == pending_.end()) return;
-    const bool is_needed = !call->speculative;
+    const bool is_needed = call->is_needed();
     StepRecord& record = write_down(take(call));
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
@@ -133,6 +154,7 @@ class EcsoProtocol {
     if (!asks_for_verdict(record.step) && policy_->empty_reply == EmptyReply::fail && detail::is_blank(record.reply)) {
       return on_failure(record, Error{Errc::bad_reply, "the model's reply is empty"}, is_needed);
     }
+    if (record.early) return on_early_verdict(reading_into(record, reply.logprobs));
     switch (record.step) {
       case Step::answer: return on_answer();
       case Step::check: return on_verdict(read(record, reply.logprobs), std::get<state::Checking>(state_).answer, Path::direct);
@@ -148,14 +170,14 @@ class EcsoProtocol {
   void fail(CallId id, const Error& error) {
     const auto call = find(id);
     if (call == pending_.end()) return;
-    const bool is_needed = !call->speculative;
+    const bool is_needed = call->is_needed();
     on_failure(write_down(take(call)), error, is_needed);
   }
 
   friend bool operator==(const EcsoProtocol& a, const EcsoProtocol& b) {
     return *a.policy_ == *b.policy_ && a.capabilities_ == b.capabilities_ && a.sampling_ == b.sampling_ &&
            a.conversation() == b.conversation() && a.round_ == b.round_ && a.next_id_ == b.next_id_ && a.state_ == b.state_ &&
-           a.pending_ == b.pending_ && a.outcome_ == b.outcome_;
+           a.pending_ == b.pending_ && a.early_text_ == b.early_text_ && a.outcome_ == b.outcome_;
   }
 
  private:
@@ -173,10 +195,21 @@ class EcsoProtocol {
 
   void on_answer() {
     const std::size_t answer = outcome_.steps.size() - 1;
+    std::erase_if(pending_, [](const PendingCall& call) { return call.early; });
     if (outcome_.images.empty() && policy_->text_only == TextOnly::pass)
       return finish(Path::direct, outcome_.steps[answer].reply);
     state_ = state::Checking{answer};
-    issue(requests().check(conversation_, outcome_.steps[answer].reply), 0);
+    issue(requests().check(conversation_, outcome_.steps[answer].reply), {});
+  }
+
+  /// Of what there was of the answer, which is still being generated.
+  void on_early_verdict(Verdict verdict) {
+    if (verdict != Verdict::harmful) return;
+    StepRecord& answer = write_down(take(std::ranges::find(pending_, Step::answer, &PendingCall::step)));
+    answer.early = true;
+    answer.finish_reason = FinishReason::other;
+    answer.reply = std::move(early_text_);
+    start_round();
   }
 
   void on_verdict(Verdict verdict, std::size_t answer, Path path) {
@@ -207,7 +240,7 @@ class EcsoProtocol {
       captions.emplace_back(caption->reply);
     }
     state_ = state::Regenerating{};
-    issue(requests().regenerate(conversation_, captions, round_), round_);
+    issue(requests().regenerate(conversation_, captions, round_), {.round = round_});
   }
 
   /// The record of an image's caption in a round, if there is one.
@@ -223,7 +256,7 @@ class EcsoProtocol {
     const std::size_t answer = outcome_.steps.size() - 1;
     if (policy_->recheck == Recheck::off) return finish(Path::eyes_closed, outcome_.steps[answer].reply);
     state_ = state::Rechecking{answer};
-    issue(requests().recheck(conversation_, outcome_.steps[answer].reply), round_);
+    issue(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
   }
 
   [[nodiscard]] VerdictReading reading_of(const StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
@@ -240,23 +273,37 @@ class EcsoProtocol {
     return reading;
   }
 
-  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
+  [[nodiscard]] Verdict reading_into(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
     const VerdictReading reading = reading_of(record, logprobs);
     record.verdict = reading.verdict;
     record.p_harmful = reading.p_harmful;
-    return reading.verdict == Verdict::undecided ? policy_->undecided : reading.verdict;
+    return reading.verdict;
   }
 
-  void issue(ModelRequest request, int round, std::size_t image = 0, bool speculative = false) {
-    const auto place = speculative ? pending_.end() : std::ranges::find_if(pending_, &PendingCall::speculative);
-    pending_.insert(place, PendingCall{next_id_++, round, image, speculative, std::move(request)});
+  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
+    const Verdict verdict = reading_into(record, logprobs);
+    return verdict == Verdict::undecided ? policy_->undecided : verdict;
+  }
+
+  /// What a call is beside its request.
+  struct CallKind {
+    int round = 0;
+    std::size_t image = 0;
+    bool speculative = false;
+    bool early = false;
+  };
+
+  void issue(ModelRequest request, const CallKind& kind) {
+    const auto place = kind.speculative ? pending_.end() : std::ranges::find_if(pending_, &PendingCall::speculative);
+    pending_.insert(place, PendingCall{next_id_++, kind.round, kind.image, kind.speculative, kind.early, std::move(request)});
   }
 
   void issue_captions(int round, bool speculative) {
     for (std::size_t image = 0; image < outcome_.images.size(); ++image) {
       const auto is_asked = [&](const PendingCall& call) { return call.step() == Step::caption && call.image == image; };
       if (caption_of(image, round) != nullptr || std::ranges::any_of(pending_, is_asked)) continue;
-      issue(requests().caption(conversation(), *outcome_.images[image].image(), round), round, image, speculative);
+      issue(requests().caption(conversation(), *outcome_.images[image].image(), round),
+            {.round = round, .image = image, .speculative = speculative});
     }
   }
 
@@ -278,6 +325,7 @@ class EcsoProtocol {
     record.step = call.step();
     record.round = call.round;
     record.image = call.image;
+    record.early = call.early;
     auto* vision = std::get_if<VisionRequest>(&call.request);
     if (vision != nullptr && record.step == Step::answer) {
       conversation_ = std::move(vision->conversation);
@@ -310,10 +358,11 @@ class EcsoProtocol {
   CallId next_id_ = 0;
   ProtocolState state_ = state::Answering{};
   std::vector<PendingCall> pending_;
+  std::string early_text_;
   Outcome outcome_;
 };
 
-/// One line for a log: "checking, 1 step done, pending: check caption?"; a question mark means speculative.
+/// One line for a log: "checking, 1 step done, pending: check caption?"; a question mark means not known to be needed.
 [[nodiscard]] inline std::string to_string(const EcsoProtocol& protocol) {
   std::string line{to_string(protocol.state())};
   const std::size_t ended = protocol.outcome().steps.size();
@@ -321,7 +370,7 @@ class EcsoProtocol {
   if (protocol.done()) return line.append(": ").append(to_string(protocol.outcome().path));
   line += ", pending:";
   for (const PendingCall& call : protocol.pending())
-    line.append(" ").append(to_string(call.step())).append(call.speculative ? "?" : "");
+    line.append(" ").append(to_string(call.step())).append(call.is_needed() ? "" : "?");
   return line;
 }
 

@@ -24,7 +24,8 @@
 
 /// A protocol written down mid-flight and taken up again, in another process if need be. Images stand as hashes and the policy as
 /// a hash: both are given again when the protocol is read. Pending calls keep their numbers; their requests are made anew from
-/// the state.
+/// the state. An early check is not kept: its
+/// answer will begin anew.
 namespace ecso {
 
 /// SHA-256 of a policy's JSON: equal policies have equal fingerprints.
@@ -45,6 +46,7 @@ struct ProtocolJson {
     if (const auto answer = answer_of(protocol.state_)) json["answer"] = *answer;
     json["pending"] = nlohmann::ordered_json::array();
     for (const PendingCall& call : protocol.pending_) {
+      if (call.early) continue;
       json["pending"].push_back({{"id", call.id},
                                  {"step", to_string(call.step())},
                                  {"round", call.round},

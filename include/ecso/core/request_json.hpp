@@ -56,12 +56,8 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
 }  // namespace detail
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Capabilities& able) {
-  return {{"vision", able.vision},
-          {"logprobs", able.logprobs},
-          {"forced_choice", able.forced_choice},
-          {"concurrent", able.concurrent},
-          {"streaming", able.streaming},
-          {"slots", able.slots}};
+  return {{"vision", able.vision},         {"logprobs", able.logprobs},   {"forced_choice", able.forced_choice},
+          {"concurrent", able.concurrent}, {"streaming", able.streaming}, {"slots", able.slots}};
 }
 
 [[nodiscard]] inline Capabilities capabilities_from_json(const nlohmann::ordered_json& json,

@@ -112,7 +112,12 @@ class StepRequests {
   [[nodiscard]] CallOptions check_options(Step step) const {
     CallOptions options = options_for(step, policy_.models.check, policy_.sampling.check);
     const bool reads_probabilities = policy_.reader == VerdictReader::automatic || policy_.reader == VerdictReader::probabilities;
-    if (reads_probabilities && capabilities_.logprobs) options.top_logprobs = 20;
+    if (reads_probabilities && capabilities_.logprobs) {
+      // The first token decides; the second is for those that begin with a mark.
+      constexpr int verdict_tokens = 2;
+      options.top_logprobs = 20;
+      options.sampling.max_tokens = std::min(options.sampling.max_tokens.value_or(verdict_tokens), verdict_tokens);
+    }
     if (capabilities_.forced_choice) options.choices = policy_.check_choices;
     return options;
   }

@@ -77,6 +77,7 @@ struct StepRecord {
   Step step = Step::answer;
   int round = 0;            ///< 0 for the first answer and its check, then the eyes-closed round, from 1.
   std::size_t image = 0;    ///< Which image a caption is of, from 0.
+  bool early = false;       ///< A check of what there was of an answer, or that answer, broken off.
   std::string prompt = {};  ///< Text of the call's last turn.
   std::string reply = {};
   std::optional<Verdict> verdict = std::nullopt;  ///< What a check said, before policy.

@@ -17,14 +17,15 @@
 ///     {"schema": 1, "path": "direct|eyes_closed|refused|failed", "text": "…", "policy": "production",
 ///      "usage": {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0},
 ///      "images": [{"sha256": "…", "bytes": 0, "media_type": "image/png", "width": 0, "height": 0}],
-///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "prompt": "…", "reply": "…",
+///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "early": true, "prompt": "…",
+///      "reply": "…",
 ///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5, "finish_reason": "stop", "usage": {…}, "model": "…",
 ///                 "duration_ms": 0.0, "error": {"code": "…", "message": "…", "step": "…", "endpoint": "…", "http_status": 0,
 ///                 "retry_after_ms": 0}}],
 ///      "error": {…}}
 ///
-/// "image" stands in captions; "verdict" and "p_harmful" in checks that gave one; "error" where something failed. `usage` is the
-/// sum over the steps.
+/// "image" stands in captions; "early" in checks of what there was of an answer, and in an answer that one broke off; "verdict"
+/// and "p_harmful" in checks that gave one; "error" where something failed. `usage` is the sum over the steps.
 namespace ecso {
 
 /// The number that "schema" carries. It grows when a reader of the old form would misread the new one.
@@ -33,6 +34,7 @@ inline constexpr int trace_schema = 1;
 [[nodiscard]] inline nlohmann::ordered_json to_json(const StepRecord& record) {
   nlohmann::ordered_json json{{"step", to_string(record.step)}, {"round", record.round}};
   if (record.step == Step::caption) json["image"] = record.image;
+  if (record.early) json["early"] = true;
   json["prompt"] = record.prompt;
   json["reply"] = record.reply;
   if (record.verdict) json["verdict"] = to_string(*record.verdict);
@@ -52,6 +54,7 @@ inline constexpr int trace_schema = 1;
   in.read("step", record.step, detail::all_steps);
   in.read("round", record.round);
   in.read_if("image", record.image);
+  in.read_if("early", record.early);
   in.read("prompt", record.prompt);
   in.read("reply", record.reply);
   if (in.has("verdict")) in.read("verdict", record.verdict.emplace(), verdicts);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <ecso/core/backend.hpp>
 #include <ecso/core/protocol.hpp>
+#include <ecso/core/query_scope.hpp>
 #include <ecso/detail/call.hpp>
 #include <ecso/drive/model_flow.hpp>
 #include <ecso/error.hpp>
@@ -8,11 +10,14 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace ecso::detail {
@@ -27,11 +32,16 @@ class CallPool {
     CallId id;
     ModelRequest request;
     CallContext context;
+    std::shared_ptr<QueryScope> query;  // keeps alive what the context points to
   };
-  struct Ended {
+  /// What there is of a call's text.
+  struct Progress {
+    std::string text;
+  };
+  struct News {
     std::size_t flow;
     CallId id;
-    CallResult result;
+    std::variant<Progress, CallResult> what;
   };
 
   explicit CallPool(Backend& backend) : backend_{backend} {}
@@ -56,13 +66,20 @@ class CallPool {
     }
   }
 
-  /// Waits for the next call to end. There must be one under way.
-  [[nodiscard]] Ended wait() {
+  /// For the thread of a call.
+  void report(News news) {
+    const std::lock_guard lock{mutex_};
+    news_.push_back(std::move(news));
+    has_news_.notify_one();
+  }
+
+  /// Waits until a call ends or reports. There must be one under way.
+  [[nodiscard]] News wait() {
     std::unique_lock lock{mutex_};
-    results_.wait(lock, [this] { return !ended_.empty(); });
-    Ended ended = std::move(ended_.front());
-    ended_.pop_front();
-    return ended;
+    has_news_.wait(lock, [this] { return !news_.empty(); });
+    News news = std::move(news_.front());
+    news_.pop_front();
+    return news;
   }
 
  private:
@@ -82,22 +99,28 @@ class CallPool {
       work_.wait(lock, [this] { return closed_ || !jobs_.empty(); });
       --idle_;
       if (jobs_.empty()) return;
-      const Job job = std::move(jobs_.front());
-      jobs_.pop_front();
-      lock.unlock();
-      CallResult result = call(backend_, job.request, job.context);
-      lock.lock();
-      ended_.push_back({job.flow, job.id, std::move(result)});
-      results_.notify_one();
+      make_call(lock);
     }
+  }
+
+  /// The job ends before its result is known, so that its query can.
+  void make_call(std::unique_lock<std::mutex>& lock) {
+    std::optional<Job> job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    News news{job->flow, job->id, call(backend_, job->request, job->context)};
+    job.reset();
+    lock.lock();
+    news_.push_back(std::move(news));
+    has_news_.notify_one();
   }
 
   Backend& backend_;
   std::mutex mutex_;
   std::condition_variable work_;
-  std::condition_variable results_;
+  std::condition_variable has_news_;
   std::deque<Job> jobs_;
-  std::deque<Ended> ended_;
+  std::deque<News> news_;
   std::size_t idle_ = 0;
   bool closed_ = false;
   std::vector<std::jthread> threads_;

@@ -118,6 +118,16 @@ class JsonReader {
     }
   }
 
+  template <std::integral Integer>
+  void read(std::string_view key, std::vector<Integer>& out) const {
+    out.clear();
+    for (const Json& item : array(key)) {
+      if (!item.is_number_integer() || !std::in_range<Integer>(item.get<std::int64_t>()))
+        throw Error{Errc::bad_input, at(key) + ": must be an array of whole numbers in range"};
+      out.push_back(item.get<Integer>());
+    }
+  }
+
   /// null or a missing key gives an empty optional.
   template <typename T>
   void read(std::string_view key, std::optional<T>& out) const {

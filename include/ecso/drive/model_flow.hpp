@@ -5,6 +5,8 @@
 
 #include <concepts>
 #include <span>
+#include <string>
+#include <utility>
 
 namespace ecso {
 
@@ -18,6 +20,14 @@ concept ModelFlow = requires(T& flow, const T& observed, CallId id, Reply reply,
   flow.fail(id, error);
 };
 
+/// A flow that wants to know what there is of some texts while they are generated: `report_at` of a call gives the numbers of
+/// tokens at which, and `progress` takes the text.
+template <typename T>
+concept ProgressFlow = ModelFlow<T> && requires(T& flow, const T& observed, CallId id, std::string text) {
+  { observed.report_at(id) } -> std::convertible_to<std::span<const int>>;
+  flow.progress(id, std::move(text));
+};
+
 /// A backend in the eyes of a driver: `MllmBackend`, a class derived from it, or any type with the same two functions.
 template <typename T>
 concept ModelBackend = requires(T& backend, const VisionRequest& vision, const TextRequest& text, const CallContext& context) {
@@ -26,6 +36,6 @@ concept ModelBackend = requires(T& backend, const VisionRequest& vision, const T
   { backend.capabilities() } -> std::same_as<Capabilities>;
 };
 
-static_assert(ModelFlow<EcsoProtocol>);
+static_assert(ProgressFlow<EcsoProtocol>);
 
 }  // namespace ecso

@@ -79,8 +79,11 @@ class EcsoPipeline {
       if (observer.on_call) observer.on_call(call);
     }
     void on_result(const EcsoProtocol& protocol) const {
-      if (observer.on_step) observer.on_step(protocol.outcome().steps.back());
+      const auto& steps = protocol.outcome().steps;
+      for (; observer.on_step && seen < steps.size(); ++seen) observer.on_step(steps[seen]);
     }
+
+    mutable std::size_t seen = 0;
   };
 
   Backend* backend_;

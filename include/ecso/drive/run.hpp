@@ -2,6 +2,7 @@
 
 #include <ecso/core/backend.hpp>
 #include <ecso/core/protocol.hpp>
+#include <ecso/core/query_scope.hpp>
 #include <ecso/detail/call.hpp>
 #include <ecso/detail/drive_flows.hpp>
 #include <ecso/drive/model_flow.hpp>
@@ -9,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -37,13 +39,14 @@ struct NoObserver {
 /// @throws Error (internal) if the flow is not done and has nothing pending, or if no thread can be had.
 template <ModelFlow Flow, ModelBackend Backend, typename Observer = NoObserver>
 void run(Flow& flow, Backend& backend, const RunOptions& options = {}, const Observer& observer = {}) {
-  const CallContext context{options.stop, detail::deadline_after(options.deadline)};
+  QueryScope query;
+  const CallContext context{options.stop, detail::deadline_after(options.deadline), {}, &query};
   const bool parallel = options.max_parallel > 1 && backend.capabilities().concurrent;
   while (!flow.done()) {
     const std::span<const PendingCall> pending = flow.pending();
     if (pending.empty()) throw Error{Errc::internal, "a flow that is not done has no pending call"};
-    if (parallel && pending.size() > 1) break;
     const PendingCall& call = pending.front();
+    if (parallel && (pending.size() > 1 || detail::wants_progress(flow, call.id))) break;
     observer.on_call(call);
     detail::deliver(flow, call.id, detail::call(backend, call.request, context));
     observer.on_result(flow);
@@ -53,15 +56,18 @@ void run(Flow& flow, Backend& backend, const RunOptions& options = {}, const Obs
   struct Host {
     Flow* waiting;
     std::optional<std::chrono::steady_clock::time_point> until;
+    QueryScope* scope;
     const Observer& observer;
 
     Flow* next() { return std::exchange(waiting, nullptr); }
     auto deadline() const { return until; }
+    // Not its owner: the scope of these calls is that of the ones before them.
+    auto query() const { return std::shared_ptr<QueryScope>{std::shared_ptr<void>{}, scope}; }
     void on_call(const PendingCall& call) const { observer.on_call(call); }
     void on_result(const Flow& seen) const { observer.on_result(seen); }
     void on_done(std::size_t, Flow*) const {}
   };
-  Host host{&flow, context.deadline, observer};
+  Host host{&flow, context.deadline, &query, observer};
   detail::drive_flows(backend, options.max_parallel, options.stop, host);
 }
 

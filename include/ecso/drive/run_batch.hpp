@@ -2,12 +2,14 @@
 
 #include <ecso/core/backend.hpp>
 #include <ecso/core/protocol.hpp>
+#include <ecso/core/query_scope.hpp>
 #include <ecso/detail/drive_flows.hpp>
 #include <ecso/drive/model_flow.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <type_traits>
@@ -38,6 +40,7 @@ void run_batch(Next next, Backend& backend, OnDone on_done, const BatchOptions& 
 
     std::optional<Flow> next() { return take(); }
     auto deadline() const { return detail::deadline_after(time); }
+    auto query() const { return std::make_shared<QueryScope>(); }
     void on_call(const PendingCall&) const {}
     void on_result(const Flow&) const {}
     void on_done(std::size_t index, std::optional<Flow> flow) { give(index, *std::move(flow)); }
