@@ -45,7 +45,7 @@ class OpenAiStream {
  private:
   template <typename OnText>
   void take(std::string_view data, const OnText& on_text) {
-    if (is_done_) return;
+    if (is_done_ || data.empty()) return;
     if (data == "[DONE]") {
       is_done_ = true;
       return;
