@@ -41,6 +41,17 @@ TEST_CASE("A path is joined after the URL's own path", "[http][url]") {
   CHECK(url == Url::parse("http://localhost/v1/chat/completions"));
 }
 
+TEST_CASE("A query is joined after the path, and counts as part of it", "[http][url]") {
+  const Url base = Url::parse("https://localhost:8443/openai/");
+  const Url url = base.with_path("/chat").with_query("api-version=2024-10-21");
+  CHECK(url.text() == "https://localhost:8443/openai/chat?api-version=2024-10-21");
+  CHECK(url.path() == "/openai/chat?api-version=2024-10-21");
+  CHECK(base.with_query("").text() == "https://localhost:8443/openai");
+  CHECK(base.with_query("") == base);
+  CHECK(Url::parse("http://localhost/").with_query("a=1&b=%20").text() == "http://localhost?a=1&b=%20");
+  CHECK(Url::parse("http://localhost/").with_query("a=1").path() == "?a=1");
+}
+
 TEST_CASE("Every wrong URL is refused with its reason", "[http][url]") {
   const auto [text, reason] = GENERATE(table<std::string, std::string>({
       {"", "is empty"},

@@ -6,14 +6,17 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <mutex>
 #include <stdexcept>
@@ -41,8 +44,15 @@ struct RecordedRequest {
   return response.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n\r\n").append(body);
 }
 
-/// A TCP server on a free port of 127.0.0.1. Each connection runs `script` in a thread of its own and is closed when the script
-/// returns. The destructor stops everything: all waiting functions of a Connection come back with false.
+/// Where a RawServer listens.
+struct Listen {
+  int backlog = 64;
+  bool on_ipv6 = false;          ///< On ::1 in place of 127.0.0.1.
+  std::string unix_socket = {};  ///< If not empty, on this path, which the server removes at its end.
+};
+
+/// A server, by default on a free TCP port of 127.0.0.1. Each connection runs `script` in a thread of its own and is closed when
+/// the script returns. The destructor stops everything: all waiting functions of a Connection come back with false.
 class RawServer {
  public:
   using milliseconds = std::chrono::milliseconds;
@@ -57,13 +67,13 @@ class RawServer {
     bool read_request() {
       std::size_t head_end = std::string::npos;
       while ((head_end = buffer_.find("\r\n\r\n")) == std::string::npos) {
-        if (!receive()) return false;
+        if (!read_some()) return false;
       }
       RecordedRequest request{number_, buffer_.substr(0, head_end), {}};
       buffer_.erase(0, head_end + 4);
       const std::size_t length = content_length(request.head);
       while (buffer_.size() < length) {
-        if (!receive()) return false;
+        if (!read_some()) return false;
       }
       request.body = buffer_.substr(0, length);
       buffer_.erase(0, length);
@@ -74,8 +84,18 @@ class RawServer {
     /// Reads the head of a request and nothing of its body. Records nothing.
     bool read_head() {
       while (buffer_.find("\r\n\r\n") == std::string::npos) {
-        if (!receive()) return false;
+        if (!read_some()) return false;
       }
+      return true;
+    }
+
+    /// Reads what has come, at most 64 KiB, for read_request(). False if the client has gone, or the server stops.
+    bool read_some() {
+      if (!wait_for(POLLIN, -1)) return false;
+      chunk_.resize(64 * 1024);
+      const ssize_t got = ::recv(fd_, chunk_.data(), chunk_.size(), 0);
+      if (got <= 0) return false;
+      buffer_.append(chunk_, 0, static_cast<std::size_t>(got));
       return true;
     }
 
@@ -99,9 +119,29 @@ class RawServer {
     /// True if the client closes the connection within `time`; what it sends is thrown away.
     bool wait_for_close(milliseconds time) {
       while (wait_for(POLLIN, static_cast<int>(time.count()))) {
-        if (!receive()) return true;
+        if (!read_some()) return true;
       }
       return false;
+    }
+
+    /// Passes bytes on between the client and a port of 127.0.0.1, both ways, until one of them closes.
+    void tunnel_to(int port) {
+      const int other = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      const Address address = ip4(port);
+      const auto pass = [](int from, int to) {
+        std::array<char, 16384> bytes;
+        const ssize_t got = ::recv(from, bytes.data(), bytes.size(), 0);
+        return got > 0 && ::send(to, bytes.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+      };
+      bool is_open = ::connect(other, address.get(), address.size) == 0;
+      while (is_open) {
+        pollfd fds[] = {{fd_, POLLIN, 0}, {other, POLLIN, 0}, {server_.stop_fd_, POLLIN, 0}};
+        ::poll(fds, 3, -1);
+        is_open = fds[2].revents == 0;
+        if (fds[0].revents != 0) is_open = pass(fd_, other) && is_open;
+        if (fds[1].revents != 0) is_open = pass(other, fd_) && is_open;
+      }
+      ::close(other);
     }
 
     /// Closes with a TCP reset in place of a proper end, once the script returns.
@@ -122,15 +162,6 @@ class RawServer {
       return at == std::string::npos ? 0 : std::strtoull(head.c_str() + at + name.size(), nullptr, 10);
     }
 
-    bool receive() {
-      if (!wait_for(POLLIN, -1)) return false;
-      chunk_.resize(64 * 1024);
-      const ssize_t got = ::recv(fd_, chunk_.data(), chunk_.size(), 0);
-      if (got <= 0) return false;
-      buffer_.append(chunk_, 0, static_cast<std::size_t>(got));
-      return true;
-    }
-
     bool wait_for(short what, int timeout_ms) const {
       pollfd fds[] = {{fd_, what, 0}, {server_.stop_fd_, POLLIN, 0}};
       const int ready = ::poll(fds, 2, timeout_ms);
@@ -146,19 +177,17 @@ class RawServer {
 
   using Script = std::function<void(Connection&)>;
 
-  explicit RawServer(Script script, int backlog = 64)
-      : script_{std::move(script)},
-        stop_fd_{::eventfd(0, EFD_CLOEXEC)},
-        listen_fd_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    if (::bind(listen_fd_, any, size) != 0 || ::listen(listen_fd_, backlog) != 0 || ::getsockname(listen_fd_, any, &size) != 0) {
-      throw std::runtime_error{"no server on 127.0.0.1"};
+  explicit RawServer(Script script, Listen listen = {})
+      : script_{std::move(script)}, listen_{std::move(listen)}, stop_fd_{::eventfd(0, EFD_CLOEXEC)} {
+    Address address = listen_address();
+    listen_fd_ = ::socket(address.get()->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (::bind(listen_fd_, address.get(), address.size) != 0 || ::listen(listen_fd_, listen_.backlog) != 0 ||
+        ::getsockname(listen_fd_, address.get(), &address.size) != 0) {
+      ::close(listen_fd_);
+      ::close(stop_fd_);
+      throw std::runtime_error{"no server on " + url() + listen_.unix_socket};
     }
-    port_ = ntohs(address.sin_port);
+    if (listen_.unix_socket.empty()) port_ = address.port();
     if (script_) accepting_ = std::thread{[this] { accept_all(); }};
   }
   RawServer(const RawServer&) = delete;
@@ -171,6 +200,7 @@ class RawServer {
     for (std::thread& thread : connections_) thread.join();
     ::close(listen_fd_);
     ::close(stop_fd_);
+    if (!listen_.unix_socket.empty()) ::unlink(listen_.unix_socket.c_str());
   }
 
   /// A server that answers every request by `response`.
@@ -180,9 +210,11 @@ class RawServer {
     };
   }
 
+  /// 0 of a Unix socket.
   [[nodiscard]] int port() const noexcept { return port_; }
   [[nodiscard]] std::string url(std::string_view scheme = "http") const {
-    return std::string{scheme}.append("://127.0.0.1:").append(std::to_string(port_));
+    const std::string host = listen_.on_ipv6 ? "[::1]" : "127.0.0.1";
+    return std::string{scheme}.append("://").append(host).append(":").append(std::to_string(port_));
   }
 
   /// All requests so far.
@@ -198,6 +230,45 @@ class RawServer {
   }
 
  private:
+  struct Address {
+    sockaddr_storage bytes{};
+    socklen_t size = 0;
+
+    template <typename Of>
+    explicit Address(const Of& address) : size{sizeof address} {
+      std::memcpy(&bytes, &address, sizeof address);
+    }
+    [[nodiscard]] sockaddr* get() { return reinterpret_cast<sockaddr*>(&bytes); }
+    [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&bytes); }
+    [[nodiscard]] int port() const {
+      // In the same place of both kinds.
+      return ntohs(reinterpret_cast<const sockaddr_in*>(&bytes)->sin_port);
+    }
+  };
+
+  static Address ip4(int port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return Address{address};
+  }
+
+  [[nodiscard]] Address listen_address() const {
+    if (listen_.on_ipv6) {
+      sockaddr_in6 address{};
+      address.sin6_family = AF_INET6;
+      address.sin6_addr = in6addr_loopback;
+      return Address{address};
+    }
+    if (listen_.unix_socket.empty()) return ip4(0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (listen_.unix_socket.size() >= sizeof address.sun_path) throw std::runtime_error{"the path of a socket is too long"};
+    std::memcpy(address.sun_path, listen_.unix_socket.c_str(), listen_.unix_socket.size());
+    return Address{address};
+  }
+
   void accept_all() {
     for (;;) {
       pollfd fds[] = {{listen_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
@@ -229,8 +300,9 @@ class RawServer {
   }
 
   Script script_;
+  Listen listen_;
   int stop_fd_;
-  int listen_fd_;
+  int listen_fd_ = -1;
   int port_ = 0;
   mutable std::mutex mutex_;
   std::vector<RecordedRequest> requests_;

@@ -31,8 +31,9 @@ class HttpClient {
   /// connection that the server has closed meanwhile is sent once more.
   /// @throws Error with `url` as endpoint: `unavailable` (no such host, refused, reset or broken off), `tls`, `timeout` (see
   /// HttpOptions, and the context's deadline), `cancelled` (within milliseconds of the stop request, but not while libcurl
-  /// reads the trusted certificates, some 50 ms for a new TLS connection), `bad_reply` (not HTTP, or too large), `bad_input`
-  /// (header, CA file or client certificate); and what `on_body` throws.
+  /// reads the trusted certificates, some 50 ms for a new TLS connection), `bad_reply` (not HTTP, not to be unpacked, too large,
+  /// or with more than 256 KiB of headers), `bad_input` (header, CA file, client certificate, proxy or Unix socket); and what
+  /// `on_body` throws. A packed body that is cut short, but complete as HTTP, is given as far as it goes: libcurl does not tell.
   [[nodiscard]] HttpResponse post(const Url& url, std::string_view body, std::span<const HttpHeader> headers = {},
                                   const CallContext& context = {}, const OnBody& on_body = {}) {
     return send(url, {.body = body, .on_body = &on_body}, headers, context);

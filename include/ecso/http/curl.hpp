@@ -95,6 +95,7 @@ class CurlAttached {
     case CURLE_SSL_CACERT_BADFILE:                       // HttpOptions::ca_file
     case CURLE_SSL_CERTPROBLEM: return Errc::bad_input;  // HttpOptions::client_certificate_file
     case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CLIENTCERT:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_ENGINE_NOTFOUND:
@@ -108,6 +109,9 @@ class CurlAttached {
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL:  // HTTP/0.9, which is whatever is not HTTP
     case CURLE_BAD_CONTENT_ENCODING:
+#if LIBCURL_VERSION_NUM >= 0x080600
+    case CURLE_TOO_LARGE:
+#endif
     case CURLE_WRITE_ERROR: return Errc::bad_reply;
     case CURLE_OUT_OF_MEMORY:
     case CURLE_FAILED_INIT:

@@ -19,8 +19,8 @@ enum class TlsVerify {
 struct HttpOptions {
   /// Time for name, connection and TLS handshake. Zero: libcurl's own, 300 s.
   std::chrono::milliseconds connect_timeout{10'000};
-  /// Time from the last byte sent to the first byte of the response. A server that does not stream sends none before its answer
-  /// is complete. Zero: no limit of its own.
+  /// Time from the last byte sent to the first byte of the response; interim responses (status 1xx) are none. A server that does
+  /// not stream sends nothing before its answer is complete. Zero: no limit of its own.
   std::chrono::milliseconds first_byte_timeout{0};
   /// Time without a byte once the response has begun. Zero: no limit of its own.
   std::chrono::milliseconds between_bytes_timeout{60'000};
@@ -29,14 +29,15 @@ struct HttpOptions {
   /// A longer response, unpacked, is an error, known as soon as its length is.
   std::size_t max_response_bytes = std::size_t{16} * 1024 * 1024;
   std::size_t max_idle_connections = 16;  ///< Connections kept for later calls; more calls than that at once are fine.
-  std::string ca_file = {};               ///< PEM file of the certificates to trust; empty: the system's.
+  std::string ca_file = {};               ///< PEM file of the only certificates to trust; empty: the system's.
   TlsVerify verify = TlsVerify::full;
   std::string client_certificate_file = {};  ///< PEM file by which we prove who we are; empty: we do not.
   std::string client_key_file = {};          ///< PEM file of its private key; empty: it is in the certificate's file.
   std::string user_agent = "ecso";
-  /// Proxy URL; "": none; not set: http_proxy, https_proxy, no_proxy of the environment.
+  /// Proxy URL, of which no message repeats the password; "": none; not set: http_proxy, https_proxy, no_proxy of the
+  /// environment.
   std::optional<std::string> proxy = std::nullopt;
-  std::string unix_socket = {};  ///< Path of a Unix socket to connect to, whatever host the URL names; empty: TCP.
+  std::string unix_socket = {};  ///< Path of a Unix socket to connect to, whatever host the URL and the proxy name; empty: TCP.
 };
 
 /// One header line. Neither part may hold a control character.

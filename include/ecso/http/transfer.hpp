@@ -66,7 +66,8 @@ class Transfer {
     option(CURLOPT_HTTPHEADER, send.headers);
     option(CURLOPT_USERAGENT, options_.user_agent.c_str());
     option(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
-    option(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+    // A libcurl built without HTTP/2 refuses this.
+    static_cast<void>(curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS)));
     option(CURLOPT_FOLLOWLOCATION, 0L);
     option(CURLOPT_NOSIGNAL, 1L);
     option(CURLOPT_TCP_KEEPALIVE, 1L);
@@ -75,12 +76,16 @@ class Transfer {
     option(CURLOPT_WRITEDATA, this);
     option(CURLOPT_HEADERFUNCTION, &Transfer::head);
     option(CURLOPT_HEADERDATA, this);
-    option(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(options_.max_response_bytes));
+    option(CURLOPT_MAXFILESIZE_LARGE, largest_size());
     option(CURLOPT_CONNECTTIMEOUT_MS, clamped(options_.connect_timeout));
     option(CURLOPT_TIMEOUT_MS, clamped(time_left()));
     option(CURLOPT_SSL_VERIFYPEER, options_.verify == TlsVerify::full ? 1L : 0L);
     option(CURLOPT_SSL_VERIFYHOST, options_.verify == TlsVerify::full ? 2L : 0L);
-    option_unless_empty(CURLOPT_CAINFO, options_.ca_file);
+    if (!options_.ca_file.empty()) {
+      option(CURLOPT_CAINFO, options_.ca_file.c_str());
+      // Else the system's directory of certificates would be trusted as well. Not every TLS library has one.
+      static_cast<void>(curl_easy_setopt(easy_, CURLOPT_CAPATH, nullptr));
+    }
     option_unless_empty(CURLOPT_SSLCERT, options_.client_certificate_file);
     option_unless_empty(CURLOPT_SSLKEY, options_.client_key_file);
     option_unless_empty(CURLOPT_UNIX_SOCKET_PATH, options_.unix_socket);
@@ -117,13 +122,12 @@ class Transfer {
   [[nodiscard]] milliseconds time_to_next_byte() {
     constexpr milliseconds longest_wait{1000};
     const auto now = Clock::now();
-    const curl_off_t bytes = figure(CURLINFO_SIZE_UPLOAD_T) + figure(CURLINFO_SIZE_DOWNLOAD_T) + head_bytes_;
-    const bool is_connected = figure(CURLINFO_PRETRANSFER_TIME_T) > 0;
-    if (!is_connected || bytes != bytes_) last_byte_ = now;
-    bytes_ = bytes;
     const bool has_begun = status() >= 200;  // not by a 100 or 103, which say nothing yet
+    const curl_off_t bytes = figure(CURLINFO_SIZE_UPLOAD_T) + figure(CURLINFO_SIZE_DOWNLOAD_T) + (has_begun ? head_bytes_ : 0);
+    if (!is_connected() || bytes != bytes_) last_byte_ = now;
+    bytes_ = bytes;
     const milliseconds limit = has_begun ? options_.between_bytes_timeout : options_.first_byte_timeout;
-    if (limit.count() <= 0 || !is_connected) return longest_wait;
+    if (limit.count() <= 0 || !is_connected()) return longest_wait;
     const auto left = std::chrono::ceil<milliseconds>(last_byte_ + limit - now);
     if (left.count() > 0) return std::min(left, longest_wait);
     throw error(Errc::timeout, has_begun
@@ -150,23 +154,31 @@ class Transfer {
   }
 
   static std::size_t head(char* line, std::size_t size, std::size_t count, void* self) noexcept {
-    constexpr std::string_view name = "server:";
     auto& transfer = *static_cast<Transfer*>(self);
-    transfer.head_bytes_ += static_cast<curl_off_t>(size * count);
-    std::string_view text{line, size * count};
-    const auto is_same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
     try {
-      if (text.size() > name.size() &&
-          std::equal(name.begin(), name.end(), text.begin(), [&](char b, char a) { return is_same(a, b); })) {
-        text.remove_prefix(name.size());
-        const auto first = text.find_first_not_of(" \t");
-        const auto last = text.find_last_not_of(" \t\r\n");
-        if (first != text.npos) transfer.response_.server = text.substr(first, last - first + 1);
-      }
+      transfer.take_head({line, size * count});
     } catch (...) {
+      transfer.thrown_ = std::current_exception();
       return 0;
     }
     return size * count;
+  }
+
+  /// A line of it, or of the head of an interim response.
+  void take_head(std::string_view line) {
+    constexpr curl_off_t most_bytes = 256 * 1024;
+    constexpr std::string_view name = "server:";
+    head_bytes_ += static_cast<curl_off_t>(line.size());
+    if (head_bytes_ > most_bytes) {
+      throw error(Errc::bad_reply, fmt::format("the response's head is larger than {} bytes", most_bytes));
+    }
+    if (line.starts_with("HTTP/")) response_.server.clear();
+    const auto is_same = [](char lower, char c) { return (c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) == lower; };
+    if (line.size() < name.size() || !std::equal(name.begin(), name.end(), line.begin(), is_same)) return;
+    line.remove_prefix(name.size());
+    const auto first = line.find_first_not_of(" \t\r\n");
+    const auto last = line.find_last_not_of(" \t\r\n");
+    response_.server = first == line.npos ? "" : line.substr(first, last - first + 1);
   }
 
   static std::size_t write(char* data, std::size_t size, std::size_t count, void* self) noexcept {
@@ -187,6 +199,8 @@ class Transfer {
   }
 
   void take(std::string_view bytes) {
+    // libcurl may have much more at hand before it comes back to wait().
+    if (context_.stop.stop_requested()) throw error(Errc::cancelled, "cancelled");
     const int code = status();
     if (on_body_ != nullptr && code >= 200 && code < 300) return (*on_body_)(bytes);
     std::string& body = response_.body;
@@ -194,10 +208,16 @@ class Transfer {
     body.append(bytes);
   }
 
-  /// The Content-Length, not more than the limit; 0 if the server gave none.
+  [[nodiscard]] curl_off_t largest_size() const {
+    constexpr auto most = static_cast<std::size_t>(std::numeric_limits<curl_off_t>::max());
+    return static_cast<curl_off_t>(std::min(options_.max_response_bytes, most));
+  }
+
+  /// The Content-Length, if the server gave one that can be believed before its bytes have come; else 0.
   [[nodiscard]] std::size_t announced_size() const {
-    const curl_off_t size = figure(CURLINFO_CONTENT_LENGTH_DOWNLOAD_T);
-    return size <= 0 ? 0 : std::min(static_cast<std::size_t>(size), options_.max_response_bytes);
+    constexpr curl_off_t most = 16 * 1024 * 1024;
+    return static_cast<std::size_t>(
+        std::clamp<curl_off_t>(figure(CURLINFO_CONTENT_LENGTH_DOWNLOAD_T), 0, std::min(most, largest_size())));
   }
 
   void read_head() {
@@ -220,6 +240,8 @@ class Transfer {
     return value;
   }
 
+  [[nodiscard]] bool is_connected() const { return figure(CURLINFO_PRETRANSFER_TIME_T) > 0; }
+
   [[nodiscard]] int status() const {
     long value = 0;
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &value);
@@ -236,17 +258,38 @@ class Transfer {
     }
     if (result == CURLE_OPERATION_TIMEDOUT) throw error(Errc::timeout, describe_timeout());
     const std::string_view reason = error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(result);
-    throw error(curl_errc(result), std::string{reason}, status());
+    // libcurl's message repeats the URL, with the password in it.
+    if (reason.starts_with("Unsupported proxy")) throw error(Errc::bad_input, "the proxy's URL is not one that can be used");
+    // Our own reasons not to take bytes have been given above.
+    if (result == CURLE_WRITE_ERROR) throw error(Errc::bad_reply, "the response cannot be unpacked", status());
+    if (result == CURLE_OUT_OF_MEMORY && is_connected()) {
+      throw error(Errc::bad_reply, "a line of the response's head is too long, or there is no memory for it", status());
+    }
+    std::string message{reason};
+    if (result == CURLE_COULDNT_CONNECT && !options_.unix_socket.empty())
+      message += " (Unix socket " + options_.unix_socket + ")";
+    throw error(errc(result, reason), std::move(message), status());
+  }
+
+  /// Some things libcurl says only in words.
+  [[nodiscard]] static Errc errc(CURLcode result, std::string_view reason) {
+    if (reason.starts_with("Unix socket path too long")) return Errc::bad_input;
+    // In TLS 1.3 the server refuses a client's certificate after the handshake.
+    if (result == CURLE_RECV_ERROR && reason.find(" alert ") != reason.npos) return Errc::tls;
+    return curl_errc(result);
   }
 
   [[nodiscard]] std::string describe_timeout() const {
-    const bool is_connected = figure(CURLINFO_PRETRANSFER_TIME_T) > 0;
-    const milliseconds taken{figure(CURLINFO_TOTAL_TIME_T) / 1000};
-    const bool is_limit_reached = limit_.count() > 0 && taken >= limit_;
-    if (!is_connected && !is_limit_reached) return fmt::format("no connection within {} ms", options_.connect_timeout.count());
+    const milliseconds slack = milliseconds{10} + limit_ / 100;  // libcurl has a clock of its own
+    const bool is_limit_reached = limit_.count() > 0 && Clock::now() + slack >= start_ + limit_;
+    if (!is_limit_reached) {
+      constexpr milliseconds of_libcurl{300'000};
+      return fmt::format("no connection within {} ms",
+                         (options_.connect_timeout.count() > 0 ? options_.connect_timeout : of_libcurl).count());
+    }
     return fmt::format("no complete response within {} ms ({}), {}", limit_.count(),
                        is_deadline_ ? "the time left until the deadline" : "the limit for a call",
-                       is_connected ? received() : "not even a connection");
+                       is_connected() ? received() : "not even a connection");
   }
 
   [[nodiscard]] std::string received() const { return fmt::format("{} bytes of it", body_bytes_); }
@@ -261,7 +304,8 @@ class Transfer {
   std::size_t body_bytes_ = 0;
   curl_off_t head_bytes_ = 0;
   curl_off_t bytes_ = 0;
-  Clock::time_point last_byte_ = Clock::now();
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_byte_ = start_;
   milliseconds limit_{0};
   bool is_deadline_ = false;
   bool is_too_large_ = false;

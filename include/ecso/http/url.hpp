@@ -44,6 +44,22 @@ class Url {
   /// What follows host and port: empty or "/v1", for example.
   [[nodiscard]] std::string_view path() const noexcept { return std::string_view{text_}.substr(text_.size() - path_size_); }
 
+  /// The host, in lower case; an IPv6 address keeps its brackets.
+  [[nodiscard]] std::string_view host() const noexcept {
+    std::string_view rest = std::string_view{text_}.substr(0, text_.size() - path_size_);
+    rest.remove_prefix(rest.find("://") + 3);
+    return rest.substr(0, rest.starts_with('[') ? rest.find(']') + 1 : rest.find(':'));
+  }
+
+  /// The URL without `end` at the end of its path, or as it is if the path ends otherwise.
+  [[nodiscard]] Url without_path_end(std::string_view end) const {
+    Url shorter = *this;
+    if (!path().ends_with(end)) return shorter;
+    shorter.text_.resize(text_.size() - end.size());
+    shorter.path_size_ -= end.size();
+    return shorter;
+  }
+
   /// The URL with `path`, which starts with a slash, after its own path.
   [[nodiscard]] Url with_path(std::string_view path) const {
     Url joined = *this;
