@@ -22,7 +22,7 @@ TEST_CASE("Every status has its code", "[backend][openai]") {
       {400, Errc::bad_request}, {401, Errc::unauthorized}, {402, Errc::bad_request},  {403, Errc::unauthorized},
       {404, Errc::not_found},   {405, Errc::not_found},    {408, Errc::timeout},      {413, Errc::too_large},
       {422, Errc::bad_request}, {429, Errc::rate_limited}, {500, Errc::server_error}, {501, Errc::server_error},
-      {502, Errc::unavailable}, {503, Errc::unavailable},  {504, Errc::unavailable},  {529, Errc::server_error},
+      {502, Errc::unavailable}, {503, Errc::unavailable},  {504, Errc::unavailable},  {529, Errc::unavailable},
       {301, Errc::not_found},   {308, Errc::not_found},    {100, Errc::bad_reply},    {0, Errc::bad_reply},
       {999, Errc::bad_reply},   {-1, Errc::bad_reply},
   }));

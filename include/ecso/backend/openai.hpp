@@ -41,6 +41,20 @@ struct OpenAiOptions {
   HttpOptions http = {};
 };
 
+/// The header that a key goes out by.
+[[nodiscard]] inline HttpHeader key_header_of(KeyHeader style, const Secret& key) {
+  return style == KeyHeader::bearer ? HttpHeader{"Authorization", "Bearer " + key.reveal()} : HttpHeader{"api-key", key.reveal()};
+}
+
+/// Where chat completions are, for each way to write `OpenAiOptions::base_url`.
+/// @throws Error (bad_input) if it is not usable.
+[[nodiscard]] inline Url openai_endpoint(std::string_view base_url) {
+  constexpr std::string_view resource = "/chat/completions";
+  const Url base = Url::parse(base_url);
+  if (base.path().ends_with(resource)) return base;
+  return base.path().empty() ? base.with_path("/v1").with_path(resource) : base.with_path(resource);
+}
+
 /// A model behind an OpenAI-compatible HTTP server: llama-server, vLLM, OpenAI and the like. Thread safe; calls run side by side.
 /// An optional field that the server refuses (log-probabilities, forced choices, seed and the like) is left out from then on, and
 /// the call made again without it. Where the dialect has slots and their number is known, a query leases one for all its calls.
@@ -52,7 +66,7 @@ class OpenAiBackend final : public MllmBackend {
   /// @throws Error (bad_input) if the base URL is not usable.
   explicit OpenAiBackend(OpenAiOptions options)
       : options_{std::move(options)},
-        url_{endpoint_of(Url::parse(options_.base_url)).with_query(options_.query)},
+        url_{openai_endpoint(options_.base_url).with_query(options_.query)},
         client_{options_.http},
         dialect_{options_.dialect} {
     if (options_.slots > 0 && options_.dialect.slots != SlotStyle::none) slots_.emplace(options_.slots);
@@ -95,12 +109,6 @@ class OpenAiBackend final : public MllmBackend {
     static constexpr bool streams_events = true;
     static Reply parse(std::string_view body, const Secret& key) { return parse_openai_reply(body, key); }
   };
-
-  [[nodiscard]] static Url endpoint_of(const Url& base) {
-    constexpr std::string_view resource = "/chat/completions";
-    if (base.path().ends_with(resource)) return base;
-    return base.path().empty() ? base.with_path("/v1").with_path(resource) : base.with_path(resource);
-  }
 
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
@@ -155,11 +163,7 @@ class OpenAiBackend final : public MllmBackend {
                          .body = openai_request_body(request, dialect, options_.model, {.stream = stream, .slot = slot}),
                          .headers = model_call_headers(stream),
                          .stream = stream};
-    if (!options_.key.empty()) {
-      model_call.headers.push_back(options_.key_header == KeyHeader::bearer
-                                       ? HttpHeader{"Authorization", "Bearer " + options_.key.reveal()}
-                                       : HttpHeader{"api-key", options_.key.reveal()});
-    }
+    if (!options_.key.empty()) model_call.headers.push_back(key_header_of(options_.key_header, options_.key));
     Reply reply = make_model_call<Format>(client_, model_call, options_.key, context);
     const bool is_wrapped = !request.options.choices.empty() && dialect.choices == ChoiceStyle::response_format;
     if (is_wrapped) reply.text = openai_choice(std::move(reply.text));

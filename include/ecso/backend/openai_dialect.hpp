@@ -13,6 +13,7 @@ enum class ChoiceStyle {
   grammar,             ///< `grammar`, in GBNF: llama-server.
   structured_outputs,  ///< `structured_outputs.choice`: vLLM from 0.11 on.
   guided_choice,       ///< `guided_choice`: older vLLM.
+  regex,               ///< `regex`: SGLang.
   /// `response_format` with a JSON schema: OpenAI and many others. The reply is `{"answer":"…"}`; see `openai_choice`.
   response_format,
 };
@@ -66,6 +67,11 @@ struct OpenAiDialect {
 /// vLLM from 0.11 on; before that, the choices are `ChoiceStyle::guided_choice`.
 [[nodiscard]] inline OpenAiDialect vllm_dialect() {
   return {.choices = ChoiceStyle::structured_outputs, .logprobs = LogprobStyle::top_logprobs};
+}
+
+/// SGLang.
+[[nodiscard]] inline OpenAiDialect sglang_dialect() {
+  return {.choices = ChoiceStyle::regex, .logprobs = LogprobStyle::top_logprobs};
 }
 
 /// OpenAI itself. A check asks for one word and reads its log-probabilities: a forced choice would be JSON, whose first token

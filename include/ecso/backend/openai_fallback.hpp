@@ -54,7 +54,8 @@ namespace detail {
     return plainer;
   }
   if (!options.choices.empty() && dialect.choices != ChoiceStyle::none) {
-    for (const std::string_view field : {"grammar", "structured_outputs", "guided_choice", "response_format", "json_schema"}) {
+    for (const std::string_view field :
+         {"grammar", "structured_outputs", "guided_choice", "regex", "response_format", "json_schema"}) {
       if (!is_named(field)) continue;
       plainer.choices = ChoiceStyle::none;
       return plainer;

@@ -127,6 +127,9 @@ class OptionsWriter {
       case ChoiceStyle::guided_choice:
         if (begin(out, "guided_choice")) out.strings(options_.choices);
         return;
+      case ChoiceStyle::regex:
+        if (begin(out, "regex")) out.string(choice_regex(options_.choices));
+        return;
       case ChoiceStyle::response_format:
         if (!begin(out, "response_format")) return;
         out.raw(R"({"type":"json_schema","json_schema":{"name":"answer","strict":true,"schema":{"type":"object",)");

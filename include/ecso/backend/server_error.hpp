@@ -24,7 +24,8 @@ namespace detail {
     case 429: return Errc::rate_limited;
     case 502:
     case 503:
-    case 504: return Errc::unavailable;
+    case 504:
+    case 529: return Errc::unavailable;  // 529: Anthropic is overloaded
     default: break;
   }
   if (status >= 300 && status < 400) return Errc::not_found;

@@ -28,4 +28,17 @@ namespace ecso::detail {
   return grammar;
 }
 
+/// A regular expression that takes just these texts.
+[[nodiscard]] inline std::string choice_regex(std::span<const std::string> choices) {
+  std::string regex = "(";
+  for (const std::string& choice : choices) {
+    if (&choice != &choices.front()) regex += '|';
+    for (const char c : choice) {
+      if (std::string_view{R"(\^$.|?*+()[]{}/-)"}.find(c) != std::string_view::npos) regex += '\\';
+      regex += c;
+    }
+  }
+  return regex += ')';
+}
+
 }  // namespace ecso::detail

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -127,17 +126,10 @@ inline constexpr std::string_view known_members[] = {"blockReason",
   return line;
 }
 
-/// A count of tokens; 0 for what is none.
+/// A count of tokens; 0 for what is none. No more than 2^40, so that sums of them cannot overflow.
 [[nodiscard]] inline std::int64_t count_of(const Json& json) {
-  constexpr auto most = std::numeric_limits<std::int64_t>::max();
-  if (json.is_number_unsigned()) {
-    const auto count = json.get<std::uint64_t>();
-    return count > static_cast<std::uint64_t>(most) ? most : static_cast<std::int64_t>(count);
-  }
-  if (json.is_number_integer()) return std::max<std::int64_t>(0, json.get<std::int64_t>());
-  if (!json.is_number_float()) return 0;
-  constexpr double exact = 9'007'199'254'740'992.0;  // 2^53
-  return static_cast<std::int64_t>(std::clamp(json.get<double>(), 0.0, exact));
+  constexpr double most = 1'099'511'627'776.0;
+  return json.is_number() ? static_cast<std::int64_t>(std::clamp(json.get<double>(), 0.0, most)) : 0;
 }
 
 /// A log-probability. What is no number counts as all but impossible, in the figure that the OpenAI API has for it.

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <ecso/backend/openai.hpp>
+#include <ecso/backend/openai_server.hpp>
+#include <ecso/core/backend.hpp>
+#include <ecso/error.hpp>
+#include <ecso/http/client.hpp>
+#include <ecso/http/url.hpp>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ecso {
+
+/// Asks a server what it is: `/v1/models`, and `/props`, `/version` and `/api/version` beside "/v1". Generates nothing.
+/// @throws Error as `HttpClient::get`, `unauthorized` if the server refuses the key, and `bad_input` for a URL that is none. What
+/// the server answers otherwise, a 404 too, is an answer.
+[[nodiscard]] inline OpenAiServer probe_openai_server(const OpenAiOptions& options, const CallContext& context = {}) {
+  HttpClient client{options.http};
+  const Url endpoint = openai_endpoint(options.base_url);
+  std::vector<HttpHeader> headers{{"Accept", "application/json"}};
+  if (!options.key.empty()) headers.push_back(key_header_of(options.key_header, options.key));
+  OpenAiServerAnswers answers{.host = std::string{endpoint.host()}};
+
+  const auto get = [&](const Url& url) -> std::string {
+    HttpResponse response = client.get(url, headers, context);
+    if (answers.server_header.empty()) answers.server_header = response.server;
+    if (response.status == 401 || response.status == 403) {
+      throw server_error(response.status, response.body, {}, url.text(), options.key);
+    }
+    return response.status == 200 ? std::move(response.body) : std::string{};
+  };
+  constexpr std::string_view resource = "/chat/completions";
+  const Url versioned = endpoint.without_path_end(resource);
+  answers.models = get(versioned.with_path("/models").with_query(options.query));
+  const Url root = versioned.without_path_end("/v1");
+  answers.props = get(root.with_path("/props"));
+  if (openai_server_of(answers).name == "llama-server") return openai_server_of(answers);
+  answers.version = get(root.with_path("/version"));
+  answers.ollama_version = get(root.with_path("/api/version"));
+  return openai_server_of(answers);
+}
+
+/// The options with what the server says of itself: dialect, slots, whether it sees, and its model's name if it has just one and
+/// none is given.
+/// @throws Error as `probe_openai_server`.
+[[nodiscard]] inline OpenAiOptions probed(OpenAiOptions options, const CallContext& context = {}) {
+  OpenAiServer server = probe_openai_server(options, context);
+  options.dialect = std::move(server.dialect);
+  options.slots = server.slots;
+  options.vision = server.vision.value_or(options.vision);
+  if (options.model.empty() && server.models.size() == 1) options.model = server.models.front();
+  return options;
+}
+
+}  // namespace ecso
