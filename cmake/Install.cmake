@@ -3,10 +3,15 @@ include(CMakePackageConfigHelpers)
 set(config_dir ${CMAKE_INSTALL_DATADIR}/cmake/ecso)
 set(components ecso)
 set(pkgconfig_files ecso)
-if(TARGET ecso_http)
-  list(APPEND components ecso_http)
-  list(APPEND pkgconfig_files ecso-http)
-endif()
+set(recommended "")
+foreach(name IN LISTS ecso_optional_components)
+  list(APPEND recommended "${ecso_${name}_debian}")
+  if(TARGET ecso_${name})
+    list(APPEND components ecso_${name})
+    list(APPEND pkgconfig_files ecso-${name})
+  endif()
+endforeach()
+list(JOIN recommended ", " recommended)
 
 # One export set a component: a consumer loads only what it asks for.
 foreach(target IN LISTS components)
@@ -17,6 +22,7 @@ endforeach()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/ecsoConfig.cmake ecsoConfig.cmake COPYONLY)
 write_basic_package_version_file(ecsoConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/ecsoConfig.cmake ${PROJECT_BINARY_DIR}/ecsoConfigVersion.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/ecsoComponents.cmake ${PROJECT_SOURCE_DIR}/cmake/FindMtmd.cmake
         DESTINATION ${config_dir} COMPONENT dev)
 
 # From share/pkgconfig, where the files are, to the prefix: so the tree can be moved.
@@ -47,7 +53,7 @@ set(CPACK_DEBIAN_DEV_PACKAGE_NAME libecso-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libfmt-dev (>= 9), nlohmann-json3-dev (>= 3.11)")
-set(CPACK_DEBIAN_DEV_PACKAGE_RECOMMENDS "libcurl4-openssl-dev | libcurl-dev")
+set(CPACK_DEBIAN_DEV_PACKAGE_RECOMMENDS "${recommended}")
 set(CPACK_COMPONENT_DEV_DESCRIPTION "Safer multimodal language models: Eyes Closed, Safety On (headers)")
 
 set(CPACK_DEBIAN_COMMAND_PACKAGE_NAME ecso)

@@ -64,6 +64,7 @@ missing_packages() {
   have_header toml++/toml.h tomlplusplus || echo libtomlplusplus-dev
   if [ "$1" = test ]; then
     have_header catch2/catch.hpp catch2 || have_header catch2/catch_all.hpp catch2 || echo catch2
+    have_header sqlite3.h sqlite3 || echo libsqlite3-dev
     command -v python3 >/dev/null || echo python3
   fi
 }
