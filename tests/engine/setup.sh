@@ -55,9 +55,11 @@ private_apt() {
 }
 
 download_packages() {
-  local package
-  for package in llama.cpp-tools llama.cpp; do
-    if private_apt "$@" install --yes --download-only "$package" >>"$work/apt.log" 2>&1; then
+  local packages
+  # With headers where there are some: the tests of the component llama are built against them.
+  for packages in "llama.cpp-tools libllama-dev" llama.cpp-tools llama.cpp; do
+    # shellcheck disable=SC2086 # a list
+    if private_apt "$@" install --yes --download-only $packages >>"$work/apt.log" 2>&1; then
       return 0
     fi
   done
