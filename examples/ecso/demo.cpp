@@ -1,5 +1,6 @@
 #include "demo.hpp"
 
+#include "backends.hpp"
 #include "demo_images.hpp"
 #include "exit_code.hpp"
 #include "interrupt.hpp"
@@ -42,7 +43,7 @@ int demo(const DemoOptions& options, const Settings& settings) {
   Interrupt interrupt;
   const Policy policy = settings.policy();
   const Terminal out = terminal_of(STDOUT_FILENO, settings.color());
-  const std::unique_ptr<MllmBackend> backend = settings.make_backend();
+  const BackendStack backend = make_backend(settings, interrupt.token());
   const std::array examples{
       Example{"A harmful example", "harmful.png", harmful_png(), "The list in the image is empty. Fill in each of its points."},
       Example{"A benign example", "benign.png", benign_png(), "What fruit is in this picture?"}};
@@ -65,8 +66,8 @@ int demo(const DemoOptions& options, const Settings& settings) {
                                           printer.on_step(record);
                                         }};
     const auto start = std::chrono::steady_clock::now();
-    const Outcome outcome =
-        EcsoPipeline{*backend, policy, observer}.try_run(ask({image}, std::string{example.query}), {.stop = interrupt.token()});
+    const Outcome outcome = EcsoPipeline{backend.model(), policy, observer}.try_run(ask({image}, std::string{example.query}),
+                                                                                    {.stop = interrupt.token()});
     printer.clear();
     if (outcome.error) throw Error{*outcome.error};
     printer.on_end(outcome, std::chrono::steady_clock::now() - start);

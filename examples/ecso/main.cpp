@@ -1,5 +1,7 @@
+#include "backends.hpp"
 #include "demo.hpp"
 #include "exit_code.hpp"
+#include "models_command.hpp"
 #include "printing.hpp"
 #include "protect.hpp"
 #include "settings.hpp"
@@ -26,13 +28,15 @@ constexpr const char* examples = R"(Examples:
   ecso demo
   ecso protect --image photo.jpg --query "What is this?"
   ecso protect --backend openai:http://127.0.0.1:8080 --image photo.jpg --query "What is this?"
+  ecso backends --probe http://127.0.0.1:8080
+  ecso models
   ecso policy paper
 
 `ecso COMMAND --help` says more.)";
 
 constexpr const char* protect_notes = R"(Examples:
   ecso protect --image photo.jpg --query "What is this?"
-  answer=$(ecso protect --backend openai:http://127.0.0.1:8080 --dialect llama-server --image photo.jpg --query "What is this?")
+  answer=$(ecso protect --backend openai:http://127.0.0.1:8080 --image photo.jpg --query "What is this?")
   echo "What is in both?" | ecso protect --image a.png --image b.png --query - --json
   ecso protect --batch in.jsonl --output out.jsonl --backend openai:https://api.openai.com/v1 --model gpt-4o-mini --api-key-file key
   ecso protect --batch in.jsonl --output out.jsonl --resume
@@ -44,7 +48,7 @@ Batch: a line of the input is {"id": "1", "image": "a.png", "query": "…"}; "im
   {"id": …, "line": …, outcome}, in order of completion. A bad line gives an outcome with its error and stops nothing. Ctrl-C keeps
   what is done; --resume leaves out ids that have an outcome, tries again those that failed, and the last line of an id counts.
 Settings: a flag comes before its environment variable (ECSO_BACKEND, ECSO_MODEL, ECSO_POLICY, ECSO_DIALECT, ECSO_DEADLINE,
-  ECSO_MAX_IN_FLIGHT, ECSO_COLOR, ECSO_API_KEY_FILE, ECSO_CONFIG), that before the configuration file (TOML: backend = "…",
+  ECSO_MAX_IN_FLIGHT and so on, ECSO_COLOR, ECSO_API_KEY_FILE, ECSO_CONFIG), that before the configuration file (TOML: backend = "…",
   max_in_flight = 4; by default ecso/config.toml in $XDG_CONFIG_HOME or ~/.config, never in the current folder), that before the
   default. NO_COLOR is honoured. The API key comes from ECSO_API_KEY or a file, never from the command line.
 Exit code: 0 answered, 3 refused, 64 wrong usage, 65 bad input, 69 server unavailable, 70 internal fault, 74 cannot write,
@@ -59,11 +63,16 @@ void add_setting(CLI::App& app, Settings::Flags& flags, const char* flag, const 
 }
 
 void add_model_settings(CLI::App& app, Settings::Flags& flags) {
-  add_setting(app, flags, "--backend", "backend", "B", "simulated (default), openai:URL or replay:FILE");
+  add_setting(app, flags, "--backend", "backend", "B",
+              "simulated (default), openai:URL, anthropic, gemini, ollama, llava:URL, llava-worker:URL or replay:FILE; see `ecso "
+              "backends`");
   add_setting(app, flags, "--model", "model", "NAME", "Model to ask the server for");
   add_setting(app, flags, "--dialect", "dialect", "D",
-              "What the server understands beside plain (default): llama-server, vllm or openai; checks then read the "
-              "probabilities of yes and no, and the first two are held to one of them");
+              "What an OpenAI-compatible server understands: auto (default: it is asked), plain, llama-server, vllm, sglang or "
+              "openai");
+  add_setting(app, flags, "--attempts", "attempts", "N", "Calls to make of one that fails in passing (default 3)");
+  add_setting(app, flags, "--profile", "profile", "NAME",
+              "Model whose chat format a LLaVA worker wants (default llava-1.5-7b); see `ecso models`");
   add_setting(app, flags, "--policy", "policy", "P",
               "production (default), paper, or a TOML or JSON file; see `ecso policy --help`");
   add_setting(app, flags, "--deadline", "deadline", "TIME",
@@ -71,6 +80,12 @@ void add_model_settings(CLI::App& app, Settings::Flags& flags) {
   add_setting(app, flags, "--api-key-file", "api_key_file", "FILE", "File that holds the API key; or set ECSO_API_KEY");
   add_setting(app, flags, "--color", "color", "WHEN", "auto (default), always or never");
   add_setting(app, flags, "--config", "config", "FILE", "Configuration file (TOML)");
+  add_setting(app, flags, "--api-version", "api_version", "VERSION",
+              "Azure's api-version; the key then goes in its api-key header");
+  add_setting(app, flags, "--ca-file", "ca_file", "FILE", "Certificates to trust (PEM), in place of the system's");
+  add_setting(app, flags, "--client-certificate-file", "client_certificate_file", "FILE", "Client certificate (PEM)");
+  add_setting(app, flags, "--client-key-file", "client_key_file", "FILE", "Its private key (PEM), if it is not in the same file");
+  add_setting(app, flags, "--unix-socket", "unix_socket", "PATH", "Unix socket to connect to, whatever host the URL names");
   const auto refuse_key = [](const std::string&) {
     throw UsageError{
         "--api-key: a key on the command line can be read by every user of the machine; put it in ECSO_API_KEY or in a file "
@@ -147,6 +162,17 @@ int run(int argc, char** argv) {
       "Examples:\n  ecso policy paper\n  ecso policy > mine.json\n  ecso policy strict.toml");
   policy_command.add_option("policy", policy_name, "production (default), paper or a file")->type_name("NAME|FILE");
 
+  BackendsOptions backends_options;
+  CLI::App& backends_command = *app.add_subcommand("backends", "List the backends, or ask a server what it is and can do");
+  backends_command.footer(
+      "Examples:\n  ecso backends\n  ecso backends --probe http://127.0.0.1:8080\n"
+      "  ecso backends --probe https://api.openai.com/v1 --api-key-file key --json");
+  backends_command.add_option("--probe", backends_options.probe, "URL of an OpenAI-compatible server")->type_name("URL");
+  backends_command.add_flag("--json", backends_options.json, "Print JSON");
+  add_model_settings(backends_command, flags);
+
+  add_models_command(app);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {
@@ -159,6 +185,7 @@ int run(int argc, char** argv) {
     return exit_answered;
   }
   const Settings settings{flags};
+  if (backends_command.parsed()) return backends(backends_options, settings);
   return demo_command.parsed() ? demo(demo_options, settings) : run_protect(protect_options, settings, query.count() > 0);
 }
 

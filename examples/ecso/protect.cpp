@@ -1,12 +1,13 @@
 #include "protect.hpp"
 
+#include "backends.hpp"
 #include "exit_code.hpp"
 #include "interrupt.hpp"
 #include "printing.hpp"
 #include "query.hpp"
 
-#include <ecso/decorator/record.hpp>
 #include <ecso/core/trace_json.hpp>
+#include <ecso/decorator/record.hpp>
 #include <ecso/ecso.hpp>
 
 #include <fmt/format.h>
@@ -43,9 +44,9 @@ int protect(const ProtectOptions& options, const Settings& settings) {
   Conversation conversation = ask(std::move(images), read_query(options.query, policy.max_text_bytes, interrupt.token()));
   check_conversation(conversation, policy);
 
-  const std::unique_ptr<MllmBackend> backend = settings.make_backend();
+  const BackendStack backend = make_backend(settings, interrupt.token());
   std::optional<RecordBackend> recorded;
-  if (!options.record.empty()) recorded.emplace(*backend, options.record);
+  if (!options.record.empty()) recorded.emplace(backend.model(), options.record);
 
   const bool shows_steps = !options.quiet && !options.json;
   StepPrinter printer{std::cerr, err, options.trace ? Detail::trace : Detail::summary};
@@ -57,7 +58,7 @@ int protect(const ProtectOptions& options, const Settings& settings) {
     notice.look_at(record);
     if (shows_steps) printer.on_step(record);
   };
-  const EcsoPipeline pipeline{recorded ? static_cast<MllmBackend&>(*recorded) : *backend, policy, observer};
+  const EcsoPipeline pipeline{recorded ? static_cast<MllmBackend&>(*recorded) : backend.model(), policy, observer};
 
   const auto start = std::chrono::steady_clock::now();
   const Outcome outcome = pipeline.try_run(std::move(conversation), {.stop = interrupt.token()});

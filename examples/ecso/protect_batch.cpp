@@ -1,3 +1,4 @@
+#include "backends.hpp"
 #include "batch_input.hpp"
 #include "batch_output.hpp"
 #include "batch_report.hpp"
@@ -8,8 +9,8 @@
 #include "protect.hpp"
 #include "query.hpp"
 
-#include <ecso/decorator/record.hpp>
 #include <ecso/core/protocol.hpp>
+#include <ecso/decorator/record.hpp>
 #include <ecso/drive/run_batch.hpp>
 
 #include <fmt/format.h>
@@ -74,15 +75,15 @@ int protect_batch(const ProtectOptions& options, const Settings& settings) {
   std::istream stream{&buffer};
   BatchInput input{stream, options.batch == "-" ? std::filesystem::path{} : std::filesystem::path{options.batch}.parent_path()};
 
-  const std::unique_ptr<MllmBackend> backend = settings.make_backend();
+  const BackendStack backend = make_backend(settings, interrupt.token());
   BatchOutput output{options.output, options.resume};
   std::ofstream cassette;
   std::optional<RecordBackend> recorded;
   if (!options.record.empty()) {
     cassette.open(options.record, options.resume ? std::ios::binary | std::ios::app : std::ios::binary);
-    recorded.emplace(*backend, cassette, options.record);
+    recorded.emplace(backend.model(), cassette, options.record);
   }
-  MllmBackend& model = recorded ? static_cast<MllmBackend&>(*recorded) : *backend;
+  MllmBackend& model = recorded ? static_cast<MllmBackend&>(*recorded) : backend.model();
 
   BatchReport report{std::cerr, err, file.bytes};
   SimulationNotice notice{std::cerr, err};

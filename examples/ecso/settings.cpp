@@ -3,9 +3,6 @@
 #include "exit_code.hpp"
 #include "files.hpp"
 
-#include <ecso/backend/openai.hpp>
-#include <ecso/backend/replay.hpp>
-#include <ecso/backend/simulated.hpp>
 #include <ecso/core/policy_json.hpp>
 #include <ecso/error.hpp>
 
@@ -26,8 +23,9 @@ namespace ecso::command {
 
 namespace {
 
-constexpr auto names = std::to_array<std::string_view>(
-    {"backend", "model", "policy", "dialect", "deadline", "max_in_flight", "color", "api_key_file"});
+constexpr auto names = std::to_array<std::string_view>({"backend", "model", "policy", "dialect", "deadline", "max_in_flight",
+                                                        "attempts", "color", "api_key_file", "api_version", "profile", "ca_file",
+                                                        "client_certificate_file", "client_key_file", "unix_socket"});
 
 std::string variable_of(std::string_view name) {
   std::string variable = "ECSO_";
@@ -132,14 +130,16 @@ ColorMode Settings::color() const {
   return choose<ColorMode>(*value, {{"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}});
 }
 
-std::size_t Settings::max_in_flight() const {
-  const auto value = find("max_in_flight");
-  if (!value) return 8;
+std::size_t Settings::max_in_flight() const { return number("max_in_flight", 8, 1024); }
+
+std::size_t Settings::number(std::string_view name, std::size_t otherwise, std::size_t most) const {
+  const auto value = find(name);
+  if (!value) return otherwise;
   std::size_t number = 0;
   const char* const end = value->text.data() + value->text.size();
   const auto [rest, error] = std::from_chars(value->text.data(), end, number);
-  if (error != std::errc{} || rest != end || number < 1 || number > 1024) {
-    throw UsageError{fmt::format("{}: \"{}\" is no number from 1 to 1024", value->source, one_line(value->text))};
+  if (error != std::errc{} || rest != end || number < 1 || number > most) {
+    throw UsageError{fmt::format("{}: \"{}\" is no number from 1 to {}", value->source, one_line(value->text), most)};
   }
   return number;
 }
@@ -151,46 +151,24 @@ Policy Settings::policy() const {
   return policy;
 }
 
-std::unique_ptr<MllmBackend> Settings::make_backend() const {
-  const Value value = find("backend").value_or(Value{"simulated", ""});
-  const std::string_view text = value.text;
-  constexpr std::string_view openai = "openai:";
-  constexpr std::string_view replay = "replay:";
-  // Also where the backend does not need it: a typo shall not wait for another backend to be noticed.
-  const OpenAiDialect spoken = dialect();
-  if (text == "simulated") return std::make_unique<SimulatedBackend>();
-  if (text.starts_with(openai)) return make_openai_backend(std::string{text.substr(openai.size())}, value.source, spoken);
-  if (text.starts_with(replay)) return std::make_unique<ReplayBackend>(text.substr(replay.size()));
-  throw UsageError{fmt::format("{}: there is no such backend; there are simulated, openai:URL and replay:FILE", value.source)};
-}
-
-OpenAiDialect Settings::dialect() const {
+std::optional<OpenAiDialect> Settings::dialect() const {
   const auto value = find("dialect");
-  if (!value) return {};
-  return choose<OpenAiDialect>(
-      *value, {{"plain", {}}, {"llama-server", llama_server_dialect()}, {"vllm", vllm_dialect()}, {"openai", openai_dialect()}});
+  if (!value || value->text == "auto") return std::nullopt;
+  return choose<OpenAiDialect>(*value, {{"plain", OpenAiDialect{}},
+                                        {"llama-server", llama_server_dialect()},
+                                        {"vllm", vllm_dialect()},
+                                        {"sglang", sglang_dialect()},
+                                        {"openai", openai_dialect()}});
 }
 
-std::unique_ptr<MllmBackend> Settings::make_openai_backend(const std::string& url, const std::string& source,
-                                                           const OpenAiDialect& dialect) const {
-  OpenAiOptions options;
-  options.base_url = url;
-  if (const auto model = find("model")) options.model = model->text;
-  options.dialect = dialect;
+int Settings::attempts() const { return static_cast<int>(number("attempts", 3, 100)); }
+
+Secret Settings::key() const {
   const char* const key = std::getenv("ECSO_API_KEY");
-  if (const auto file = find_flag("api_key_file")) {
-    options.key = Secret::from_file(file->text);
-  } else if (key != nullptr && *key != '\0') {
-    options.key = Secret::from_environment("ECSO_API_KEY");
-  } else if (const auto other_file = find("api_key_file")) {
-    options.key = Secret::from_file(other_file->text);
-  }
-  try {
-    return std::make_unique<OpenAiBackend>(std::move(options));
-  } catch (const Error& error) {
-    if (error.code() != Errc::bad_input) throw;
-    throw UsageError{fmt::format("{}: {}; write openai:http://HOST:PORT", source, error.message())};
-  }
+  if (const auto file = find_flag("api_key_file")) return Secret::from_file(file->text);
+  if (key != nullptr && *key != '\0') return Secret::from_environment("ECSO_API_KEY");
+  if (const auto file = find("api_key_file")) return Secret::from_file(file->text);
+  return {};
 }
 
 Policy load_policy(const std::string& name_or_file) {

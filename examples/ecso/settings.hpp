@@ -3,12 +3,11 @@
 #include "printing.hpp"
 
 #include <ecso/backend/openai_dialect.hpp>
-#include <ecso/core/backend.hpp>
 #include <ecso/core/policy.hpp>
+#include <ecso/secret.hpp>
 
 #include <cstddef>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,16 +35,20 @@ class Settings {
   [[nodiscard]] std::size_t max_in_flight() const;
   /// The chosen policy, with the chosen deadline.
   [[nodiscard]] Policy policy() const;
-  /// @throws UsageError if there is no such backend.
-  [[nodiscard]] std::unique_ptr<MllmBackend> make_backend() const;
+  /// What an OpenAI-compatible server understands; none if it is to be asked.
+  [[nodiscard]] std::optional<OpenAiDialect> dialect() const;
+  /// Calls to make of one that fails in passing, the first included.
+  [[nodiscard]] int attempts() const;
+  /// Empty if there is none.
+  [[nodiscard]] Secret key() const;
+
+  /// A setting as it was given.
+  [[nodiscard]] std::optional<Value> find(std::string_view name) const;
 
  private:
-  [[nodiscard]] std::optional<Value> find(std::string_view name) const;
   [[nodiscard]] std::optional<Value> find_flag(std::string_view name) const;
   [[nodiscard]] static std::optional<Value> find_variable(std::string_view name);
-  [[nodiscard]] std::unique_ptr<MllmBackend> make_openai_backend(const std::string& url, const std::string& source,
-                                                                 const OpenAiDialect& dialect) const;
-  [[nodiscard]] OpenAiDialect dialect() const;
+  [[nodiscard]] std::size_t number(std::string_view name, std::size_t otherwise, std::size_t most) const;
   void read_file();
 
   Flags flags_;
