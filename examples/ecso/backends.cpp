@@ -84,9 +84,11 @@ OpenAiOptions openai_options(const Settings& settings, std::string url) {
   return options;
 }
 
-CallContext probe_context(const std::stop_token& stop) {
-  constexpr std::chrono::seconds patience{10};
-  return {.stop = stop, .deadline = std::chrono::steady_clock::now() + patience};
+CallContext probe_context(const Settings& settings, const std::stop_token& stop) {
+  constexpr std::chrono::milliseconds patience{10'000};
+  const std::chrono::milliseconds deadline = settings.policy().deadline;
+  return {.stop = stop,
+          .deadline = std::chrono::steady_clock::now() + (deadline.count() > 0 ? std::min(deadline, patience) : patience)};
 }
 
 /// One of the backends that want base_url, model, key and http.
@@ -117,7 +119,7 @@ std::unique_ptr<MllmBackend> make_server(const Settings& settings, std::string_v
     if (dialect) {
       options.dialect = *dialect;
     } else {
-      options = probed(std::move(options), probe_context(stop));
+      options = probed(std::move(options), probe_context(settings, stop));
     }
     return std::make_unique<OpenAiBackend>(std::move(options));
   }
@@ -221,7 +223,7 @@ int backends(const BackendsOptions& options, const Settings& settings) {
   } else {
     const OpenAiOptions asked = openai_options(settings, options.probe);
     const Url url = openai_endpoint(asked.base_url);
-    const OpenAiServer server = probe_openai_server(asked, probe_context({}));
+    const OpenAiServer server = probe_openai_server(asked, probe_context(settings, {}));
     if (options.json) {
       std::cout << detail::dump_json(to_json(server, url), 2) << '\n';
     } else {

@@ -185,7 +185,7 @@ TEST_CASE("Done reasons of Ollama are told apart, and odd counts do no harm", "[
   CHECK(done_with("").finish_reason == FinishReason::unknown);
   CHECK(done_with(R"(,"done_reason":7)").finish_reason == FinishReason::unknown);
   CHECK(done_with(R"(,"prompt_eval_count":"9","eval_count":-3)").usage == Usage{});
-  CHECK(done_with(R"(,"eval_count":18446744073709551615)").usage == Usage{0, 0, std::numeric_limits<std::int64_t>::max()});
+  CHECK(done_with(R"(,"eval_count":18446744073709551615)").usage == Usage{0, 0, std::int64_t{1} << 40});
   CHECK(done_with(R"(,"logprobs":{})").logprobs.empty());
   CHECK(done_with(R"(,"logprobs":[1,{"token":"a","top_logprobs":[2]}])").logprobs ==
         std::vector{TokenLogprobs{"", -9999.0, {}}, TokenLogprobs{"a", -9999.0, {{"", -9999.0}}}});

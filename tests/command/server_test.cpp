@@ -18,7 +18,7 @@ using ecso::test::TemporaryFolder;
 constexpr const char* no_reply = R"({"choices":[{"message":{"content":"no"},"finish_reason":"stop"}],"model":"tiny"})";
 
 std::vector<std::string> query(const RawServer& server) {
-  return {"protect", "--query", "q", "--backend", "openai:" + server.url()};
+  return {"protect", "--query", "q", "--attempts", "1", "--backend", "openai:" + server.url()};
 }
 
 TEST_CASE("each failure of a server has its exit code and one clear line", "[command]") {

@@ -1,8 +1,8 @@
 // Replies and errors of an OpenAI-compatible server: nothing but ecso::Error comes out, and its message is one line of UTF-8
 // without the key.
 
-#include <ecso/backend/server_error.hpp>
 #include <ecso/backend/openai_reply.hpp>
+#include <ecso/backend/server_error.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
 #include <ecso/secret.hpp>

@@ -63,6 +63,10 @@ class RawServer {
     /// From 0, in the order of connecting.
     [[nodiscard]] std::size_t number() const noexcept { return number_; }
 
+    /// Head and body of the request that was read last.
+    [[nodiscard]] const std::string& last_head() const noexcept { return last_.head; }
+    [[nodiscard]] const std::string& last_body() const noexcept { return last_.body; }
+
     /// Reads a whole request and records it. False if the client closed the connection before its end, or the server stops.
     bool read_request() {
       std::size_t head_end = std::string::npos;
@@ -77,6 +81,7 @@ class RawServer {
       }
       request.body = buffer_.substr(0, length);
       buffer_.erase(0, length);
+      last_ = request;
       server_.record(std::move(request));
       return true;
     }
@@ -172,6 +177,7 @@ class RawServer {
     int fd_;
     std::size_t number_;
     std::string buffer_;
+    RecordedRequest last_;
     std::string chunk_;
   };
 

@@ -1,0 +1,156 @@
+#include <ecso/backend/openai_probe.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/image_bytes.hpp"
+#include "support/raw_server.hpp"
+
+namespace {
+
+using namespace ecso;
+using Catch::Matchers::ContainsSubstring;
+using test::http_response;
+using test::RawServer;
+
+/// Answers each path of a table, and 404 for others.
+RawServer::Script paths(std::vector<std::pair<std::string, std::string>> table) {
+  return [table = std::move(table)](RawServer::Connection& connection) {
+    while (connection.read_request()) {
+      const std::string head = connection.last_head();
+      std::string response = http_response(404, R"({"error":{"message":"no such path"}})");
+      for (const auto& [start, body] : table) {
+        if (head.starts_with(start)) response = http_response(200, body);
+      }
+      if (!connection.send(response)) return;
+    }
+  };
+}
+
+OpenAiOptions options_for(const std::string& url) {
+  return {.base_url = url, .key = Secret::from_text("sk-test-0123456789"), .http = {.proxy = ""}};
+}
+
+}  // namespace
+
+TEST_CASE("a llama-server is known after two questions, and its options follow", "[backend][openai][probe]") {
+  RawServer server{paths({{"GET /v1/models ", R"({"data":[{"id":"tiny","owned_by":"llamacpp"}]})"},
+                          {"GET /props ", R"({"total_slots":3,"modalities":{"vision":false}})"}})};
+  const OpenAiOptions options = probed(options_for(server.url()));
+  CHECK(options.dialect == llama_server_dialect());
+  CHECK(options.slots == 3);
+  CHECK_FALSE(options.vision);
+  CHECK(options.model == "tiny");
+  CHECK(server.requests().size() == 2);
+  CHECK_THAT(server.requests().front().head, ContainsSubstring("Authorization: Bearer sk-test-0123456789"));
+}
+
+TEST_CASE("paths beside v1 are asked beside it, and a server that has none of them is plain", "[backend][openai][probe]") {
+  RawServer server{paths({})};
+  CHECK(probed(options_for(server.url() + "/api/v1")).dialect == OpenAiDialect{});
+  std::vector<std::string> asked;
+  for (const auto& request : server.requests()) asked.push_back(request.head.substr(0, request.head.find(" HTTP")));
+  CHECK(asked == std::vector<std::string>{"GET /api/v1/models", "GET /api/props", "GET /api/version", "GET /api/api/version"});
+}
+
+TEST_CASE("a refused key and a dead server are errors of the probe", "[backend][openai][probe]") {
+  RawServer locked{RawServer::always(http_response(401, R"({"error":{"message":"bad key sk-test-0123456789"}})"))};
+  const auto code_of = [](const std::string& url) {
+    try {
+      (void)probe_openai_server(options_for(url));
+    } catch (const Error& error) {
+      CHECK_THAT(error.what(), !ContainsSubstring("sk-test"));
+      return error.code();
+    }
+    return Errc::internal;
+  };
+  CHECK(code_of(locked.url()) == Errc::unauthorized);
+  CHECK(code_of("http://127.0.0.1:1") == Errc::unavailable);
+}
+
+TEST_CASE("Azure's URL, query and key header go out as it wants them", "[backend][openai]") {
+  RawServer server{RawServer::always(http_response(200, R"({"choices":[{"message":{"content":"ok"},"finish_reason":"stop"}]})"))};
+  OpenAiOptions options = options_for(server.url() + "/openai/deployments/gpt");
+  options.query = "api-version=2024-10-21";
+  options.key_header = KeyHeader::api_key;
+  OpenAiBackend backend{options};
+  CHECK(backend.generate(TextRequest{close_eyes(ask({}, "Hi"), {}), {}}, {}).text == "ok");
+  CHECK_THAT(server.requests().front().head,
+             ContainsSubstring("POST /openai/deployments/gpt/chat/completions?api-version=2024-10-21 ") &&
+                 ContainsSubstring("api-key: sk-test-0123456789") && !ContainsSubstring("uthorization"));
+}
+
+TEST_CASE("a field that the server refuses is left out, once, and the query does not notice", "[backend][openai][fallback]") {
+  const std::string ok = R"({"choices":[{"message":{"content":"No"},"finish_reason":"stop"}]})";
+  const auto refuse = [&](std::string field, std::string message) {
+    return [=](RawServer::Connection& connection) {
+      while (connection.read_request()) {
+        const bool has_field = connection.last_body().find('"' + field + '"') != std::string::npos;
+        const std::string body = R"({"error":{"message":")" + message + "\"}}";
+        if (!connection.send(has_field ? http_response(400, body) : http_response(200, ok))) return;
+      }
+    };
+  };
+  const TextRequest asked{close_eyes(ask({}, "Hi"), {}), {.choices = {"yes", "no"}, .top_logprobs = 5}};
+  SECTION("it is named") {
+    RawServer server{refuse("top_logprobs", "Unrecognized request argument supplied: top_logprobs")};
+    OpenAiOptions options = options_for(server.url());
+    options.dialect = vllm_dialect();
+    OpenAiBackend backend{options};
+    for (int i = 0; i < 3; ++i) CHECK(backend.generate(asked, {}).text == "No");
+    CHECK(server.requests().size() == 4);
+    CHECK(backend.dialect().logprobs == LogprobStyle::none);
+    CHECK(backend.dialect().choices == ChoiceStyle::structured_outputs);
+  }
+  SECTION("it is not named") {
+    RawServer server{refuse("structured_outputs", "invalid request")};
+    OpenAiOptions options = options_for(server.url());
+    options.dialect = vllm_dialect();
+    OpenAiBackend backend{options};
+    for (int i = 0; i < 3; ++i) CHECK(backend.generate(asked, {}).text == "No");
+    CHECK(server.requests().size() == 4);
+  }
+  SECTION("a refusal for another reason is the call's error, asked twice at most") {
+    RawServer server{RawServer::always(http_response(400, R"({"error":{"message":"the context is full"}})"))};
+    OpenAiOptions options = options_for(server.url());
+    options.dialect = vllm_dialect();
+    OpenAiBackend backend{options};
+    CHECK_THROWS_AS(backend.generate(asked, {}), Error);
+    CHECK(server.requests().size() == 2);
+    CHECK(backend.dialect() == vllm_dialect());
+  }
+}
+
+TEST_CASE("a call that is asked to tell of its text is streamed", "[backend][openai][stream]") {
+  const auto event = [](const std::string& data) { return "data: " + data + "\n\n"; };
+  const std::string events = event(R"({"choices":[{"delta":{"content":"A "}}]})") +
+                             event(R"({"choices":[{"delta":{"content":"cat"},"finish_reason":"stop"}]})") + event("[DONE]");
+  const TextRequest asked{close_eyes(ask({}, "Hi"), {}), {}};
+  std::string heard;
+  const CallContext context{.on_text = [&](std::string_view piece) { heard += piece; }};
+  SECTION("by events") {
+    RawServer server{RawServer::always(http_response(200, events, "text/event-stream"))};
+    OpenAiBackend backend{options_for(server.url())};
+    CHECK(backend.generate(asked, context).text == "A cat");
+    CHECK(heard == "A cat");
+    CHECK_THAT(server.requests().front().body, ContainsSubstring(R"("stream":true,"stream_options":{"include_usage":true})"));
+  }
+  SECTION("a server that does not stream is understood") {
+    RawServer server{
+        RawServer::always(http_response(200, R"( {"choices":[{"message":{"content":"A dog"},"finish_reason":"stop"}]})"))};
+    OpenAiBackend backend{options_for(server.url())};
+    CHECK(backend.generate(asked, context).text == "A dog");
+    CHECK(heard == "A dog");
+  }
+  SECTION("what the listener throws comes out as it is") {
+    RawServer server{RawServer::always(http_response(200, events, "text/event-stream"))};
+    OpenAiBackend backend{options_for(server.url())};
+    CHECK_THROWS_AS(backend.generate(asked, {.on_text = [](std::string_view) { throw std::runtime_error{"enough"}; }}),
+                    std::runtime_error);
+    CHECK(backend.generate(asked, context).text == "A cat");
+  }
+}
