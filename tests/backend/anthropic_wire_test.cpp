@@ -274,7 +274,7 @@ TEST_CASE("What is not a message of the Messages API is refused with its reason"
       {std::string(1'000'000, '['), "64 levels"},
   }));
   CAPTURE(body.substr(0, 80));
-  const Error error = refusal([&] { return parse_anthropic_reply(body); });
+  const Error error = refusal([&text = body] { return parse_anthropic_reply(text); });
   CHECK(error.code() == Errc::bad_reply);
   CHECK_THAT(error.what(), ContainsSubstring(reason));
 }

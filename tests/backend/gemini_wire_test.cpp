@@ -274,7 +274,7 @@ TEST_CASE("What is not a reply of Gemini is refused with its reason", "[backend]
       {std::string(1'000'000, '['), "64 levels"},
   }));
   CAPTURE(body.substr(0, 80));
-  const Error error = refusal([&] { return parse_gemini_reply(body); });
+  const Error error = refusal([&text = body] { return parse_gemini_reply(text); });
   CHECK(error.code() == Errc::bad_reply);
   CHECK_THAT(error.what(), ContainsSubstring(reason));
   if (!body.starts_with('[')) CHECK(stream_refusal("data: " + body + "\n\n").code() == Errc::bad_reply);

@@ -210,7 +210,7 @@ TEST_CASE("What is not a reply of Ollama is refused with its reason", "[backend]
       {std::string(1'000'000, '['), "64 levels"},
   }));
   CAPTURE(body.substr(0, 80));
-  const Error error = refusal([&] { return parse_ollama_reply(body); });
+  const Error error = refusal([&text = body] { return parse_ollama_reply(text); });
   CHECK(error.code() == Errc::bad_reply);
   CHECK_THAT(error.what(), ContainsSubstring(reason));
   CHECK(stream_refusal(body + "\n").code() == Errc::bad_reply);

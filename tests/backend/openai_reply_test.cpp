@@ -186,3 +186,22 @@ TEST_CASE("A choice is taken out of the JSON that a schema forces", "[backend][o
   CHECK(openai_choice(R"({"other":"yes"})") == R"({"other":"yes"})");
   CHECK(openai_choice(repeated(R"({"answer":)", 100'000)).size() == 1'000'000);
 }
+
+TEST_CASE("A reply that has a member twice is none", "[backend][openai]") {
+  const auto code_of = [](const std::string& body) {
+    try {
+      (void)parse_openai_reply(body);
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return Errc::internal;
+  };
+  CHECK(code_of(R"({"choices":[{"message":{"content":"Yes","content":"No"}}]})") == Errc::bad_reply);
+  CHECK(code_of(R"({"choices":[{"message":{"content":"Yes"}}],"choices":[{"message":{"content":"No"}}]})") == Errc::bad_reply);
+  CHECK(parse_openai_reply(R"({"x":1,"x":2,"choices":[{"message":{"content":"a"}},{"message":{"content":"b"}}]})").text == "a");
+}
+
+TEST_CASE("A choice that is made twice is none", "[backend][openai]") {
+  const std::string twice = R"({"answer":"yes","answer":"no"})";
+  CHECK(openai_choice(twice) == twice);
+}

@@ -1,8 +1,8 @@
 #include <ecso/backend/replay.hpp>
 
-#include <ecso/decorator/record.hpp>
 #include <ecso/backend/scripted.hpp>
 #include <ecso/core/trace_json.hpp>
+#include <ecso/decorator/record.hpp>
 #include <ecso/ecso.hpp>
 
 #include "support/catch.hpp"

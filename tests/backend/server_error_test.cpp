@@ -12,8 +12,8 @@ using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
 using ecso::Errc;
 using ecso::Error;
-using ecso::server_error;
 using ecso::Secret;
+using ecso::server_error;
 
 }  // namespace
 

@@ -65,8 +65,8 @@ using LineFraming = detail::EndByteFraming<'\n'>;
 using NulFraming = detail::EndByteFraming<'\0'>;
 
 /// Server-sent events (WHATWG HTML, "Server-sent events", event stream interpretation): lines end with CR LF, LF or CR; comments
-/// and unknown fields are skipped; an event without a data line is none; an event that its empty line does not complete is dropped. The
-/// sink gets `(event, data)`; `event` is empty where the stream names none.
+/// and unknown fields are skipped; an event without a data line is none; an event that its empty line does not complete is
+/// dropped. The sink gets `(event, data)`; `event` is empty where the stream names none.
 class SseFraming {
  public:
   /// @throws Error (bad_reply) if an event or line is longer than `max_stream_message_bytes`; and what `sink` throws.

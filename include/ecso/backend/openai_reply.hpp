@@ -86,8 +86,13 @@ namespace detail {
 /// it is.
 [[nodiscard]] inline std::string openai_choice(std::string text) {
   if (text.find('{') == std::string::npos) return text;
-  const auto keep_all = [](int depth, detail::Json::parse_event_t, detail::Json&) { return depth <= 1; };
-  const detail::Json json = detail::Json::parse(text, keep_all, false);
+  int answers = 0;
+  const auto count = [&](int depth, detail::Json::parse_event_t event, detail::Json& parsed) {
+    if (event == detail::Json::parse_event_t::key && parsed == "answer") ++answers;
+    return depth <= 1;
+  };
+  const detail::Json json = detail::Json::parse(text, count, false);
+  if (answers != 1) return text;
   const std::string_view choice = detail::text_of(detail::member(json, "answer"));
   return choice.empty() ? text : std::string{choice};
 }

@@ -7,8 +7,10 @@
 #include <ecso/secret.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -74,14 +76,23 @@ inline constexpr std::string_view known_members[] = {"blockReason",
                                                      "usageMetadata"};
 
 /// The known members of a JSON text; nothing if it is not JSON.
-/// @throws Error (bad_reply) if it nests deeper than any reply does, before it costs memory or stack.
+/// @throws Error (bad_reply) if it nests deeper than any reply does, before it costs memory or stack; and if an object has a
+/// known member twice, of which one reader may believe the first and another the last.
 [[nodiscard]] inline std::optional<Json> parse_known_members(std::string_view text) {
-  const auto keep = [](int depth, Json::parse_event_t event, Json& parsed) {
+  static_assert(std::size(known_members) <= 64);
+  std::array<std::uint64_t, max_json_depth + 2> seen{};
+  const auto keep = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > max_json_depth)
       throw Error{Errc::bad_reply, "the JSON nests deeper than " + std::to_string(max_json_depth) + " levels"};
+    const auto level = static_cast<std::size_t>(depth);
+    if (event == Json::parse_event_t::object_start) seen[level + 1] = 0;
     if (event != Json::parse_event_t::key) return true;
-    return std::ranges::find(known_members, std::string_view{parsed.get_ref<const std::string&>()}) !=
-           std::ranges::end(known_members);
+    const auto name = std::ranges::find(known_members, std::string_view{parsed.get_ref<const std::string&>()});
+    if (name == std::ranges::end(known_members)) return false;
+    const std::uint64_t bit = std::uint64_t{1} << (name - std::ranges::begin(known_members));
+    if ((seen[level] & bit) != 0) throw Error{Errc::bad_reply, "the JSON has \"" + std::string{*name} + "\" twice in an object"};
+    seen[level] |= bit;
+    return true;
   };
   Json json = Json::parse(text.begin(), text.end(), keep, false);
   if (json.is_discarded()) return std::nullopt;
