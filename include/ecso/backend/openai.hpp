@@ -50,7 +50,7 @@ struct OpenAiOptions {
 /// @throws Error (bad_input) if it is not usable.
 [[nodiscard]] inline Url openai_endpoint(std::string_view base_url) {
   constexpr std::string_view resource = "/chat/completions";
-  const Url base = Url::parse(base_url);
+  Url base = Url::parse(base_url);
   if (base.path().ends_with(resource)) return base;
   return base.path().empty() ? base.with_path("/v1").with_path(resource) : base.with_path(resource);
 }
