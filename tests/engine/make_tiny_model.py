@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Write a tiny multimodal model for llama-server: the engine is real, the answers are noise.
 
-    make_tiny_model.py DIRECTORY
+    make_tiny_model.py DIRECTORY [SIZE]
 
 DIRECTORY/text.gguf    a llama with random weights and a byte-level BPE in which "yes" and "no" are one token each
-DIRECTORY/mmproj.gguf  a vision tower and a two-layer projector, as in LLaVA-1.5: 16 tokens for an image of any size
+DIRECTORY/mmproj.gguf  a vision tower and a two-layer projector, as in LLaVA-1.5: a fixed number of tokens for any image
+
+SIZE is tiny (the default; 16 tokens an image; half a megabyte), mid (the same with 324 tokens an image) or
+big (576 tokens an image, as LLaVA-1.5 has, and 47 million weights, 94 MB: large enough for the time of a prompt to be seen).
 
 Nothing but the standard library is needed, and every run writes the same bytes.
 The format is GGUF version 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
@@ -16,31 +19,59 @@ import re
 import struct
 import sys
 from collections import Counter
+from dataclasses import dataclass, replace
 
 SEED = 7
 
-# Text model.
-WIDTH = 64
-LAYERS = 2
-HEADS = 4
-KEY_VALUE_HEADS = 2
-HEAD_WIDTH = WIDTH // HEADS
-FEED_FORWARD = 128
-CONTEXT = 8192
 MERGES = 256
+
+
+@dataclass(frozen=True)
+class Size:
+    """What distinguishes the sizes; the defaults are the tiny one."""
+
+    # Text model.
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    key_value_heads: int = 2
+    feed_forward: int = 128
+    context: int = 8192
+
+    # Vision tower: an image becomes (image_size / patch) squared tokens.
+    image_size: int = 56
+    patch: int = 14
+    vision_width: int = 64
+    vision_layers: int = 3
+    vision_heads: int = 4
+    vision_feed_forward: int = 128
+
+    @property
+    def head_width(self):
+        return self.width // self.heads
+
+
+TINY = Size()
+MID = replace(TINY, image_size=252)
+BIG = Size(
+    width=512,
+    layers=8,
+    heads=8,
+    key_value_heads=8,
+    feed_forward=1408,
+    context=16384,
+    image_size=336,
+    vision_width=384,
+    vision_layers=12,
+    vision_heads=6,
+    vision_feed_forward=1536,
+)
+SIZES = {"tiny": TINY, "mid": MID, "big": BIG}
 
 # After a colon, as in "ASSISTANT:", yes and no are the likely words, so that a verdict can be read from their probabilities.
 # It works by a dimension of the hidden state, the first, which only the token ":" sets and no layer writes to.
 COLON_SIGNAL = 8.0
 VERDICT_PULL = 5.0
-
-# Vision tower: an image becomes (56 / 14) squared = 16 tokens.
-IMAGE_SIZE = 56
-PATCH = 14
-VISION_WIDTH = 64
-VISION_LAYERS = 3
-VISION_HEADS = 4
-VISION_FEED_FORWARD = 128
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}"
@@ -202,7 +233,7 @@ class Weights:
         self._file.tensor_f32(name, (size,), [value] * size)
 
 
-def write_text_model(path, rng):
+def write_text_model(path, rng, size):
     vocabulary, merges = learn_tokenizer()
     unknown, begin, end, padding = range(len(vocabulary), len(vocabulary) + 4)
     token_types = [1] * len(vocabulary) + [2, 3, 3, 3]  # 1 normal, 2 unknown, 3 control
@@ -212,14 +243,14 @@ def write_text_model(path, rng):
     file.string("general.architecture", "llama")
     file.string("general.name", "ecso-tiny-random")
     file.uint32("general.file_type", 1)
-    file.uint32("llama.context_length", CONTEXT)
-    file.uint32("llama.embedding_length", WIDTH)
-    file.uint32("llama.block_count", LAYERS)
-    file.uint32("llama.feed_forward_length", FEED_FORWARD)
-    file.uint32("llama.attention.head_count", HEADS)
-    file.uint32("llama.attention.head_count_kv", KEY_VALUE_HEADS)
+    file.uint32("llama.context_length", size.context)
+    file.uint32("llama.embedding_length", size.width)
+    file.uint32("llama.block_count", size.layers)
+    file.uint32("llama.feed_forward_length", size.feed_forward)
+    file.uint32("llama.attention.head_count", size.heads)
+    file.uint32("llama.attention.head_count_kv", size.key_value_heads)
     file.float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
-    file.uint32("llama.rope.dimension_count", HEAD_WIDTH)
+    file.uint32("llama.rope.dimension_count", size.head_width)
     file.float32("llama.rope.freq_base", 10000.0)
     file.uint32("llama.vocab_size", len(vocabulary))
     file.string("tokenizer.ggml.model", "gpt2")
@@ -235,13 +266,13 @@ def write_text_model(path, rng):
     file.string("tokenizer.chat_template", CHAT_TEMPLATE)
 
     weights = Weights(file, rng)
-    sharp = 2 / WIDTH**0.5  # peaked attention and logits: the noise differs from prompt to prompt
-    embedding = weights.draw(len(vocabulary) * WIDTH, 1.0)
+    sharp = 2 / size.width**0.5  # peaked attention and logits: the noise differs from prompt to prompt
+    embedding = weights.draw(len(vocabulary) * size.width, 1.0)
     for token in range(len(vocabulary)):
-        embedding[token * WIDTH] = COLON_SIGNAL if vocabulary[token] == ":" else 0.0
-    file.tensor_f16("token_embd.weight", (len(vocabulary), WIDTH), embedding)
+        embedding[token * size.width] = COLON_SIGNAL if vocabulary[token] == ":" else 0.0
+    file.tensor_f16("token_embd.weight", (len(vocabulary), size.width), embedding)
 
-    output = weights.draw(len(vocabulary) * WIDTH, sharp)
+    output = weights.draw(len(vocabulary) * size.width, sharp)
     for token in range(len(vocabulary)):
         if token in (unknown, begin, padding):
             scale = 0.01  # never in an answer
@@ -251,29 +282,29 @@ def write_text_model(path, rng):
             scale = 0.2  # odd bytes are rare
         else:
             continue
-        for i in range(token * WIDTH, (token + 1) * WIDTH):
+        for i in range(token * size.width, (token + 1) * size.width):
             output[i] *= scale
     for token in range(len(vocabulary)):
-        output[token * WIDTH] = VERDICT_PULL if vocabulary[token] in ("yes", "no") else 0.0
-    file.tensor_f16("output.weight", (len(vocabulary), WIDTH), output)
-    weights.constant("output_norm.weight", WIDTH, 1.0)
+        output[token * size.width] = VERDICT_PULL if vocabulary[token] in ("yes", "no") else 0.0
+    file.tensor_f16("output.weight", (len(vocabulary), size.width), output)
+    weights.constant("output_norm.weight", size.width, 1.0)
 
-    for layer in range(LAYERS):
+    for layer in range(size.layers):
         block = "blk.%d." % layer
-        weights.constant(block + "attn_norm.weight", WIDTH, 1.0)
-        weights.constant(block + "ffn_norm.weight", WIDTH, 1.0)
-        weights.matrix(block + "attn_q.weight", WIDTH, WIDTH, sharp)
-        weights.matrix(block + "attn_k.weight", KEY_VALUE_HEADS * HEAD_WIDTH, WIDTH, sharp)
-        weights.matrix(block + "attn_v.weight", KEY_VALUE_HEADS * HEAD_WIDTH, WIDTH, sharp)
-        weights.matrix(block + "attn_output.weight", WIDTH, WIDTH, sharp, silent_rows=1)
-        weights.matrix(block + "ffn_gate.weight", FEED_FORWARD, WIDTH, sharp / 2)
-        weights.matrix(block + "ffn_up.weight", FEED_FORWARD, WIDTH, sharp / 2)
-        weights.matrix(block + "ffn_down.weight", WIDTH, FEED_FORWARD, FEED_FORWARD**-0.5, silent_rows=1)
+        weights.constant(block + "attn_norm.weight", size.width, 1.0)
+        weights.constant(block + "ffn_norm.weight", size.width, 1.0)
+        weights.matrix(block + "attn_q.weight", size.width, size.width, sharp)
+        weights.matrix(block + "attn_k.weight", size.key_value_heads * size.head_width, size.width, sharp)
+        weights.matrix(block + "attn_v.weight", size.key_value_heads * size.head_width, size.width, sharp)
+        weights.matrix(block + "attn_output.weight", size.width, size.width, sharp, silent_rows=1)
+        weights.matrix(block + "ffn_gate.weight", size.feed_forward, size.width, sharp / 2)
+        weights.matrix(block + "ffn_up.weight", size.feed_forward, size.width, sharp / 2)
+        weights.matrix(block + "ffn_down.weight", size.width, size.feed_forward, size.feed_forward**-0.5, silent_rows=1)
     file.write(path)
 
 
-def write_vision_model(path, rng):
-    positions = (IMAGE_SIZE // PATCH) ** 2 + 1
+def write_vision_model(path, rng, size):
+    positions = (size.image_size // size.patch) ** 2 + 1
 
     file = Gguf()
     file.string("general.architecture", "clip")
@@ -282,13 +313,13 @@ def write_vision_model(path, rng):
     file.boolean("clip.has_vision_encoder", True)
     file.string("clip.projector_type", "mlp")
     file.boolean("clip.use_gelu", False)
-    file.uint32("clip.vision.image_size", IMAGE_SIZE)
-    file.uint32("clip.vision.patch_size", PATCH)
-    file.uint32("clip.vision.embedding_length", VISION_WIDTH)
-    file.uint32("clip.vision.feed_forward_length", VISION_FEED_FORWARD)
-    file.uint32("clip.vision.projection_dim", WIDTH)
-    file.uint32("clip.vision.block_count", VISION_LAYERS)
-    file.uint32("clip.vision.attention.head_count", VISION_HEADS)
+    file.uint32("clip.vision.image_size", size.image_size)
+    file.uint32("clip.vision.patch_size", size.patch)
+    file.uint32("clip.vision.embedding_length", size.vision_width)
+    file.uint32("clip.vision.feed_forward_length", size.vision_feed_forward)
+    file.uint32("clip.vision.projection_dim", size.width)
+    file.uint32("clip.vision.block_count", size.vision_layers)
+    file.uint32("clip.vision.attention.head_count", size.vision_heads)
     file.float32("clip.vision.attention.layer_norm_epsilon", 1e-5)
     file.float32s("clip.vision.image_mean", [0.48145466, 0.4578275, 0.40821073])
     file.float32s("clip.vision.image_std", [0.26862954, 0.26130258, 0.27577711])
@@ -300,37 +331,38 @@ def write_vision_model(path, rng):
         weights.vector(name + ".bias", rows, 0.02)
 
     def norm(name):
-        weights.constant(name + ".weight", VISION_WIDTH, 1.0)
-        weights.constant(name + ".bias", VISION_WIDTH, 0.0)
+        weights.constant(name + ".weight", size.vision_width, 1.0)
+        weights.constant(name + ".bias", size.vision_width, 0.0)
 
-    pixels = 3 * PATCH * PATCH
-    weights.vector("v.class_embd", VISION_WIDTH, 0.5)
-    patch_values = weights.draw(VISION_WIDTH * pixels, pixels**-0.5)
-    file.tensor_f16("v.patch_embd.weight", (VISION_WIDTH, 3, PATCH, PATCH), patch_values)
-    weights.matrix("v.position_embd.weight", positions, VISION_WIDTH, 0.3)
+    pixels = 3 * size.patch * size.patch
+    weights.vector("v.class_embd", size.vision_width, 0.5)
+    patch_values = weights.draw(size.vision_width * pixels, pixels**-0.5)
+    file.tensor_f16("v.patch_embd.weight", (size.vision_width, 3, size.patch, size.patch), patch_values)
+    weights.matrix("v.position_embd.weight", positions, size.vision_width, 0.3)
     norm("v.pre_ln")
-    for layer in range(VISION_LAYERS):
+    for layer in range(size.vision_layers):
         block = "v.blk.%d." % layer
         for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
-            linear(block + name, VISION_WIDTH, VISION_WIDTH)
+            linear(block + name, size.vision_width, size.vision_width)
         norm(block + "ln1")
         norm(block + "ln2")
-        linear(block + "ffn_up", VISION_FEED_FORWARD, VISION_WIDTH)
-        linear(block + "ffn_down", VISION_WIDTH, VISION_FEED_FORWARD)
-    linear("mm.0", WIDTH, VISION_WIDTH)
-    weights.matrix("mm.2.weight", WIDTH, WIDTH, 2 / WIDTH**0.5)
-    weights.vector("mm.2.bias", WIDTH, 0.02)
+        linear(block + "ffn_up", size.vision_feed_forward, size.vision_width)
+        linear(block + "ffn_down", size.vision_width, size.vision_feed_forward)
+    linear("mm.0", size.width, size.vision_width)
+    weights.matrix("mm.2.weight", size.width, size.width, 2 / size.width**0.5)
+    weights.vector("mm.2.bias", size.width, 0.02)
     file.write(path)
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+    directory, name = [*sys.argv[1:], "tiny"][:2] if len(sys.argv) in (2, 3) else ("", "")
+    if not directory or directory.startswith("-") or name not in SIZES:
         sys.exit(__doc__)
-    directory = sys.argv[1]
+    size = SIZES[name]
     os.makedirs(directory, exist_ok=True)
     rng = random.Random(SEED)
-    write_text_model(os.path.join(directory, "text.gguf"), rng)
-    write_vision_model(os.path.join(directory, "mmproj.gguf"), rng)
+    write_text_model(os.path.join(directory, "text.gguf"), rng, size)
+    write_vision_model(os.path.join(directory, "mmproj.gguf"), rng, size)
 
 
 if __name__ == "__main__":
