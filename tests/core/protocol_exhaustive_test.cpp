@@ -99,7 +99,7 @@ struct Walk {
   void go(const EcsoProtocol& at, const Knowledge& known) {
     if (at.done()) return judge(at, known);
     const auto pending = at.pending();
-    constexpr int most_reports = 2;
+    constexpr int most_reports = 1;
     if (known.reports < most_reports && !at.report_at(pending.front().id).empty()) {
       EcsoProtocol next = at;
       Knowledge later = known;
