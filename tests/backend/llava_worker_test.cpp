@@ -249,7 +249,7 @@ TEST_CASE("Every failure of a LLaVA worker is one clear error", "[backend][llava
 TEST_CASE("A LLaVA worker's stream cut at any byte is never an answer", "[backend][llava][faults]") {
   const std::string whole =
       std::string{chunked_head} + http_chunk(llava_message("P:A ")) + http_chunk(llava_message("P:A cat")) + http_chunk("");
-  std::size_t end = 0;
+  std::atomic<std::size_t> end = 0;
   RawServer server{[&](Connection& connection) { connection.read_request() && connection.send(whole.substr(0, end)); }};
   LlavaOptions options = options_for(server.url());
   constexpr std::string_view stops[] = {"</s>"};
@@ -257,7 +257,7 @@ TEST_CASE("A LLaVA worker's stream cut at any byte is never an answer", "[backen
   LlavaWorkerBackend backend{options};
   const TextRequest request{ecso::close_eyes(ecso::ask({}, ""), std::vector<std::string>{}), {}};
   for (; end < whole.size() - 1; ++end) {
-    CAPTURE(end);
+    CAPTURE(end.load());
     CHECK(error_of([&] { return backend.generate(request, {}); }).code() != Errc::internal);
   }
   end = whole.size();
