@@ -179,7 +179,7 @@ Figure measure(const test::EngineServer& server, const Mode& mode, const Load& l
 /// The model of a size, made if it is not there yet. Nothing if it cannot be made.
 std::optional<std::filesystem::path> model_of_size(const std::string& size) {
   namespace fs = std::filesystem;
-  const fs::path maker = fs::absolute(__FILE__).parent_path().parent_path() / "engine" / "make_tiny_model.py";
+  const fs::path maker = fs::path{ECSO_TESTS} / "engine" / "make_tiny_model.py";
   const fs::path directory = test::engine_directory() / ("model-" + size);
   const fs::path made = directory / "mmproj.gguf";
   if (fs::exists(made) && (!fs::exists(maker) || fs::last_write_time(made) >= fs::last_write_time(maker))) return directory;
