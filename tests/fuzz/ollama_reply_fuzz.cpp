@@ -1,78 +1,17 @@
-// Replies of Ollama, whole and streamed: nothing but ecso::Error comes out, its message is one line of UTF-8 without the key, and
-// a stream means the same wherever its bytes are cut.
+// Replies of Ollama, whole and streamed.
 
 #include <ecso/backend/ollama_wire.hpp>
-#include <ecso/detail/utf8.hpp>
-#include <ecso/error.hpp>
-#include <ecso/secret.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
-namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-void check_message(const ecso::Error& error, const ecso::Secret& key) {
-  const std::string& message = error.message();
-  require(!message.empty() && ecso::detail::is_valid_utf8(message));
-  require(std::ranges::none_of(message, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7F'; }));
-  require(message.find(key.reveal()) == std::string::npos);
-}
-
-void check_reply(const ecso::Reply& reply) {
-  require(!reply.text.empty() && ecso::detail::is_valid_utf8(reply.text));
-  require(reply.usage.prompt_tokens >= 0 && reply.usage.cached_tokens >= 0 && reply.usage.completion_tokens >= 0);
-}
-
-/// The streamed reply, the text that was seen of it, and the error if there was one.
-struct Streamed {
-  std::optional<ecso::Reply> reply;
-  std::string seen;
-  std::optional<ecso::Error> error;
-
-  bool operator==(const Streamed&) const = default;
-};
-
-Streamed stream(std::string_view first, std::string_view second, const ecso::Secret& key) {
-  Streamed streamed;
-  try {
-    ecso::OllamaStream stream{key};
-    const auto on_text = [&](std::string_view text) { streamed.seen += text; };
-    stream.feed(first, on_text);
-    stream.feed(second, on_text);
-    streamed.reply = std::move(stream).finish();
-    check_reply(*streamed.reply);
-    require(streamed.reply->text == streamed.seen);
-  } catch (const ecso::Error& error) {
-    check_message(error, key);
-    streamed.error = error;
-  }
-  return streamed;
-}
-
-}  // namespace
+#include "support/reply_fuzz.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const ecso::Secret key = ecso::Secret::from_text("sk-key");
   const std::string_view body{reinterpret_cast<const char*>(data), size};
-  try {
-    check_reply(ecso::parse_ollama_reply(body, key));
-  } catch (const ecso::Error& error) {
-    check_message(error, key);
-  }
-  const Streamed whole = stream(body, {}, key);
-  for (const std::size_t cut : {size / 3, size / 2, size - size / 5}) {
-    require(stream(body.substr(0, cut), body.substr(cut), key) == whole);
-  }
-  require(body.empty() || !ecso::ollama_choice(std::string{body}).empty());
+  ecso::test::fuzz_reply<ecso::OllamaStream>(body, ecso::parse_ollama_reply);
+  ecso::test::require(body.empty() || !ecso::ollama_choice(std::string{body}).empty());
   return 0;
 }
