@@ -1,4 +1,4 @@
-# The components, and the one place that says which header belongs to which: by what it includes.
+# The components, and the one place that says which header belongs to which: by its path and by what it includes.
 file(GLOB_RECURSE ecso_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/ecso/*.hpp)
 
 # ecso_includes(result file regex): whether a file has an include that matches, such as "ecso/http/".
@@ -17,7 +17,7 @@ foreach(name IN LISTS ecso_optional_components)
   set(ecso_${name}_headers "")
   foreach(header IN LISTS ecso_core_headers)
     ecso_includes(is_of_component ${header} "${ecso_${name}_includes}")
-    if(is_of_component)
+    if(is_of_component OR header MATCHES "/include/${ecso_${name}_includes}")
       list(APPEND ecso_${name}_headers ${header})
     endif()
   endforeach()

@@ -23,6 +23,7 @@ configure_file(${PROJECT_SOURCE_DIR}/cmake/ecsoConfig.cmake ecsoConfig.cmake COP
 write_basic_package_version_file(ecsoConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/ecsoConfig.cmake ${PROJECT_BINARY_DIR}/ecsoConfigVersion.cmake
               ${PROJECT_SOURCE_DIR}/cmake/ecsoComponents.cmake ${PROJECT_SOURCE_DIR}/cmake/FindMtmd.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindGatewayLibraries.cmake
         DESTINATION ${config_dir} COMPONENT dev)
 
 # From share/pkgconfig, where the files are, to the prefix: so the tree can be moved.

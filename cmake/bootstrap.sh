@@ -53,6 +53,19 @@ have_cmake() {
   [ "$oldest" = 3.25 ]
 }
 
+have_boost() {
+  for prefix in $(printf '%s' "${CMAKE_PREFIX_PATH:-}" | tr ':;' '  ') /usr/local /usr; do
+    version=$(sed -n 's/^#define BOOST_VERSION \([0-9]*\).*/\1/p' "$prefix/include/boost/version.hpp" 2>/dev/null)
+    if [ "${version:-0}" -ge 108100 ]; then return 0; fi
+  done
+  return 1
+}
+
+# Debian 12 has 1.81 beside its default, 1.74.
+boost_package() {
+  if apt-cache show libboost1.81-dev >/dev/null 2>&1; then echo libboost1.81-dev; else echo libboost-dev; fi
+}
+
 missing_packages() {
   have_compiler || echo g++
   have_cmake || echo cmake
@@ -62,6 +75,10 @@ missing_packages() {
   have_header curl/curl.h libcurl || echo libcurl4-openssl-dev
   have_header CLI/CLI.hpp CLI11 || echo libcli11-dev
   have_header toml++/toml.h tomlplusplus || echo libtomlplusplus-dev
+  have_boost || boost_package
+  have_header openssl/ssl.h openssl || echo libssl-dev
+  have_header prometheus/registry.h prometheus-cpp-core || echo prometheus-cpp-dev
+  have_header spdlog/spdlog.h spdlog || echo libspdlog-dev
   if [ "$1" = test ]; then
     have_header catch2/catch.hpp catch2 || have_header catch2/catch_all.hpp catch2 || echo catch2
     have_header sqlite3.h sqlite3 || echo libsqlite3-dev

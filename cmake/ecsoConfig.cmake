@@ -1,4 +1,4 @@
-# find_package(ecso [COMPONENTS http sqlite llama]): ecso::ecso always, the others only if asked for, each with what it needs.
+# find_package(ecso [COMPONENTS http sqlite llama gateway]): ecso::ecso always, the others only if asked for, each with what it needs.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(fmt)

@@ -2,6 +2,7 @@
 
 #include "exit_code.hpp"
 #include "files.hpp"
+#include "values.hpp"
 
 #include <ecso/core/policy_json.hpp>
 #include <ecso/error.hpp>
@@ -10,13 +11,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <chrono>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
-#include <initializer_list>
-#include <limits>
 #include <system_error>
 
 namespace ecso::command {
@@ -48,35 +44,6 @@ std::optional<std::filesystem::path> default_config() {
   std::error_code ignored;
   if (file.empty() || !std::filesystem::exists(file /= "ecso/config.toml", ignored)) return std::nullopt;
   return file;
-}
-
-/// "30", "30s", "1.5s", "500ms", "2m".
-std::chrono::milliseconds parse_duration(const Settings::Value& value) {
-  double number = 0;
-  const char* const end = value.text.data() + value.text.size();
-  const auto [rest, error] = std::from_chars(value.text.data(), end, number);
-  const std::string_view unit{rest, end};
-  double milliseconds = -1;
-  if (unit.empty() || unit == "s") milliseconds = number * 1000;
-  if (unit == "ms") milliseconds = number;
-  if (unit == "m" || unit == "min") milliseconds = number * 60'000;
-  constexpr double most = std::numeric_limits<std::int32_t>::max();
-  if (error != std::errc{} || !(milliseconds >= 0 && milliseconds <= most)) {
-    throw UsageError{
-        fmt::format("{}: \"{}\" is no time; write 30s, 500ms or 2m, or 0 for none", value.source, one_line(value.text))};
-  }
-  return std::chrono::milliseconds{std::llround(milliseconds)};
-}
-
-/// The value that a name stands for.
-template <typename T>
-T choose(const Settings::Value& value, std::initializer_list<std::pair<std::string_view, T>> choices) {
-  std::string known;
-  for (const auto& [name, choice] : choices) {
-    if (name == value.text) return choice;
-    known.append(known.empty() ? "" : ", ").append(name);
-  }
-  throw UsageError{fmt::format("{}: \"{}\" is none of {}", value.source, one_line(value.text), known)};
 }
 
 }  // namespace
@@ -127,7 +94,8 @@ std::optional<Settings::Value> Settings::find(std::string_view name) const {
 ColorMode Settings::color() const {
   const auto value = find("color");
   if (!value) return ColorMode::automatic;
-  return choose<ColorMode>(*value, {{"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}});
+  return choose<ColorMode>(value->text, value->source,
+                           {{"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}});
 }
 
 std::size_t Settings::max_in_flight() const { return number("max_in_flight", 8, 1024); }
@@ -135,30 +103,19 @@ std::size_t Settings::max_in_flight() const { return number("max_in_flight", 8, 
 std::size_t Settings::number(std::string_view name, std::size_t otherwise, std::size_t most) const {
   const auto value = find(name);
   if (!value) return otherwise;
-  std::size_t number = 0;
-  const char* const end = value->text.data() + value->text.size();
-  const auto [rest, error] = std::from_chars(value->text.data(), end, number);
-  if (error != std::errc{} || rest != end || number < 1 || number > most) {
-    throw UsageError{fmt::format("{}: \"{}\" is no number from 1 to {}", value->source, one_line(value->text), most)};
-  }
-  return number;
+  return parse_number(value->text, value->source, 1, most);
 }
 
 Policy Settings::policy() const {
   const auto value = find("policy");
   Policy policy = value ? load_policy(value->text) : policy::production();
-  if (const auto deadline = find("deadline")) policy.deadline = parse_duration(*deadline);
+  if (const auto deadline = find("deadline")) policy.deadline = parse_duration(deadline->text, deadline->source);
   return policy;
 }
 
 std::optional<OpenAiDialect> Settings::dialect() const {
   const auto value = find("dialect");
-  if (!value || value->text == "auto") return std::nullopt;
-  return choose<OpenAiDialect>(*value, {{"plain", OpenAiDialect{}},
-                                        {"llama-server", llama_server_dialect()},
-                                        {"vllm", vllm_dialect()},
-                                        {"sglang", sglang_dialect()},
-                                        {"openai", openai_dialect()}});
+  return value ? parse_dialect(value->text, value->source) : std::nullopt;
 }
 
 int Settings::attempts() const { return static_cast<int>(number("attempts", 3, 100)); }

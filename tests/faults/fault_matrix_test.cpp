@@ -14,22 +14,20 @@
 #include <ecso/error.hpp>
 #include <ecso/http/options.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "faults/faults.hpp"
+#include "faults/run_cases.hpp"
 #include "faults/server_kinds.hpp"
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
@@ -55,6 +53,7 @@ using ecso::test::Expect;
 using ecso::test::Fault;
 using ecso::test::FaultServer;
 using ecso::test::RawServer;
+using Result = ecso::test::CaseResult;
 
 constexpr int slowness = ecso::test::is_sanitized ? 3 : 1;
 // Sanitizers are many times slower: each so many-th case runs.
@@ -90,12 +89,6 @@ std::string name_of(const Case& c) {
   std::string name = c.backend->name + ", " + std::string{to_string(c.step)} + ", " + c.fault->name;
   return name.append(modes[static_cast<std::size_t>(c.mode)]);
 }
-
-struct Result {
-  bool ran = true;  ///< The fault was one that applies.
-  std::string wrong = {};
-  bool may_be_the_machine = false;  ///< It came late, as everything does where others have the processor.
-};
 
 /// Short answers are not streamed.
 Policy policy_for(const BackendUnderTest& backend) {
@@ -227,44 +220,6 @@ Result run_refused(const Case& c, const std::string& nobody) {
   return run_with(detour, c, [&](const Outcome& outcome, milliseconds time) { return judge(outcome, time, c, nobody); });
 }
 
-/// Runs cases side by side, as most of them wait. One that failed by being late runs again, alone. Gives the number that ran.
-template <typename Run>
-std::size_t run_all(const std::vector<Case>& cases, const Run& run_case) {
-  constexpr std::size_t threads = 24;
-  std::mutex mutex;
-  std::vector<std::string> wrong;
-  std::vector<Case> late;
-  std::atomic<std::size_t> next{0};
-  std::atomic<std::size_t> ran{0};
-  {
-    std::vector<std::jthread> runners;
-    for (std::size_t i = 0; i < threads; ++i) {
-      runners.emplace_back([&] {
-        for (std::size_t at = next++; at < cases.size(); at = next++) {
-          const Result result = run_case(cases[at]);
-          if (result.ran) ++ran;
-          if (result.wrong.empty()) continue;
-          const std::lock_guard lock{mutex};
-          if (result.may_be_the_machine) {
-            late.push_back(cases[at]);
-          } else {
-            wrong.push_back(name_of(cases[at]) + ": " + result.wrong);
-          }
-        }
-      });
-    }
-  }
-  for (const Case& c : late) {
-    Result result = run_case(c);
-    for (int attempt = 0; attempt < 2 && result.may_be_the_machine && !result.wrong.empty(); ++attempt) result = run_case(c);
-    if (!result.wrong.empty()) wrong.push_back(name_of(c) + ": " + result.wrong);
-  }
-  for (const std::string& what : wrong) UNSCOPED_INFO(what);
-  CHECK(wrong.empty());
-  if (!late.empty()) WARN(late.size() << " cases were late and ran again, alone");
-  return ran;
-}
-
 constexpr Step steps[] = {Step::answer, Step::check, Step::caption, Step::regenerate, Step::recheck};
 
 /// Each `stride`-th case. As 60 cases are a fault's, a stride of 7 goes through all of them in turn.
@@ -286,7 +241,7 @@ void run_matrix(Mode mode, std::size_t stride) {
   const auto backends = ecso::test::backends_under_test();
   const auto faults = ecso::test::all_faults();
   const auto start = Clock::now();
-  const std::size_t ran = run_all(all_cases(backends, faults, mode, stride * part), run);
+  const std::size_t ran = ecso::test::run_cases(all_cases(backends, faults, mode, stride * part), run, name_of);
   const auto time = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
   const std::string share = stride * part == 1 ? "all" : "one in " + std::to_string(stride * part);
   WARN(ran << " cases ran: " << share << " of " << faults.size() << " faults, where they apply, at 5 steps of " << backends.size()
@@ -324,7 +279,8 @@ TEST_CASE("A refused connection at every step of every backend is an error that 
   const std::vector<Fault> refusal{{.name = "refuses", .expect = Expect::fails, .play = {}}};
   std::size_t ran = 0;
   for (const Mode mode : {Mode::plain, Mode::retry}) {
-    ran += run_all(all_cases(backends, refusal, mode, 1), [&](const Case& c) { return run_refused(c, nobody); });
+    ran += ecso::test::run_cases(
+        all_cases(backends, refusal, mode, 1), [&](const Case& c) { return run_refused(c, nobody); }, name_of);
   }
   WARN(ran << " cases of a refused connection ran");
 }

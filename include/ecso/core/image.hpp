@@ -3,6 +3,8 @@
 #include <ecso/core/image_header.hpp>
 #include <ecso/core/media_type.hpp>
 #include <ecso/detail/base64.hpp>
+#include <ecso/detail/base64_range.hpp>
+#include <ecso/detail/image/peek.hpp>
 #include <ecso/detail/sha256.hpp>
 #include <ecso/detail/text.hpp>
 #include <ecso/error.hpp>
@@ -15,8 +17,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -71,13 +75,39 @@ class Image {
     return from_text(std::forward<String>(uri), payload, limits, data_uri_name);
   }
 
+  /// Refers to padded standard base64 inside somebody's bytes, which `owner` keeps alive and nobody changes; `owner` may be empty
+  /// if they outlive every copy. Checks all of it, but decodes only what tells type and size: unlike with the other factories,
+  /// the image may be cut short or broken behind that. `base64` gives the range itself; what needs the bytes decodes them once.
+  /// @throws Error `bad_input` that names the offset of the first wrong character; white space is one, and so are `-` and `_`.
+  [[nodiscard]] static Image from_base64_range(std::shared_ptr<const void> owner, std::string_view base64,
+                                               ImageLimits limits = {}) {
+    const detail::Base64Decoded checked = detail::check_base64(base64);
+    if (checked.error_offset != std::string_view::npos)
+      fail_base64(base64, checked.error_offset, base64_name, "canonical base64");
+    if (checked.size > limits.max_bytes) {
+      fail(base64_name, fmt::format("{} bytes; the limit is {}", checked.size, limits.max_bytes));
+    }
+    Image image{std::make_shared<State>()};
+    image.state_->header = detail::peek_image_header(detail::Base64Range{base64}, limits.max_pixels, base64_name);
+    image.state_->base64 = base64;
+    image.state_->owner = std::move(owner);
+    image.state_->is_range = true;
+    return image;
+  }
+
   // Declared, so that there is no move: a moved-from image would be the only one without a state.
   Image(const Image&) noexcept = default;
   Image& operator=(const Image&) noexcept = default;
   ~Image() = default;
 
-  /// The file content.
-  [[nodiscard]] std::string_view bytes() const noexcept { return state_->bytes; }
+  /// The file content; of a range, decoded by the first call for all copies.
+  [[nodiscard]] std::string_view bytes() const {
+    State& state = *state_;
+    if (state.is_range) {
+      std::call_once(state.bytes_once, [&state] { state.bytes = decode(state.base64, 0, no_limits); });
+    }
+    return state.bytes;
+  }
   /// What the bytes are, whatever a name or a URI said.
   [[nodiscard]] MediaType media_type() const noexcept { return state_->header.media_type; }
   /// In pixels, at least 1; of an animation, the canvas.
@@ -85,7 +115,23 @@ class Image {
   /// In pixels, at least 1; of an animation, the canvas.
   [[nodiscard]] std::uint32_t height() const noexcept { return state_->header.height; }
   /// The first PNG text "Description", JPEG comment or GIF comment; UTF-8, at most 4096 bytes, often empty.
-  [[nodiscard]] std::string description() const { return state_->header.description; }
+  /// @throws Error `bad_input` if it is a range and the image turns out not to be whole.
+  [[nodiscard]] std::string description() const {
+    State& state = *state_;
+    if (state.is_range) {
+      const std::string_view whole = bytes();
+      // Nothing is thrown out of call_once: not every pthread_once lives through that.
+      std::call_once(state.description_once, [&state, whole] {
+        try {
+          state.header.description = read_image_header(whole, no_limits, base64_name).description;
+        } catch (const Error& error) {
+          state.not_whole = error;
+        }
+      });
+      if (state.not_whole) throw Error{*state.not_whole};
+    }
+    return state.header.description;
+  }
 
   /// The bytes as padded standard base64, made by the first call for all copies.
   [[nodiscard]] std::string_view base64() const {
@@ -104,13 +150,19 @@ class Image {
   /// SHA-256 of the bytes in lowercase hexadecimal, made by the first call for all copies.
   [[nodiscard]] std::string_view sha256() const {
     State& state = *state_;
-    std::call_once(state.sha256_once, [&state] { state.sha256 = detail::sha256_hex(state.bytes); });
+    const std::string_view whole = bytes();
+    std::call_once(state.sha256_once, [&state, whole] { state.sha256 = detail::sha256_hex(whole); });
     return state.sha256;
   }
 
+  /// The same for copies, different for images made apart, even of the same bytes; good as long as any copy lives.
+  [[nodiscard]] const void* identity() const noexcept { return state_.get(); }
+
   /// Whether the bytes are the same; no matter where they came from.
-  friend bool operator==(const Image& a, const Image& b) noexcept {
-    return a.state_ == b.state_ || a.state_->bytes == b.state_->bytes;
+  friend bool operator==(const Image& a, const Image& b) {
+    if (a.state_ == b.state_) return true;
+    if (a.state_->is_range && b.state_->is_range) return a.state_->base64 == b.state_->base64;
+    return a.bytes() == b.bytes();
   }
 
  private:
@@ -121,12 +173,20 @@ class Image {
     std::string_view base64;
     std::unique_ptr<char[]> encoded;
     std::string sha256;
+    std::shared_ptr<const void> owner;
+    bool is_range = false;
+    std::optional<Error> not_whole;
+    std::once_flag bytes_once;
+    std::once_flag description_once;
     std::once_flag base64_once;
     std::once_flag sha256_once;
   };
 
   static constexpr std::string_view base64_name = "base64 image";
   static constexpr std::string_view data_uri_name = "data URI";
+  static constexpr ImageLimits no_limits{std::numeric_limits<std::size_t>::max(), std::numeric_limits<std::uint64_t>::max()};
+
+  explicit Image(std::shared_ptr<State> state) noexcept : state_{std::move(state)} {}
 
   /// If `base64_size` is not 0, the last that many characters of `source` are the canonical base64 of `bytes`.
   Image(std::string bytes, std::string source, std::size_t base64_size, const ImageLimits& limits, std::string_view name)
@@ -139,6 +199,13 @@ class Image {
 
   [[noreturn]] static void fail(std::string_view name, std::string_view what) {
     throw Error(Errc::bad_input, fmt::format("{}: {}", name, what));
+  }
+
+  /// `text` is not what was wanted from `offset` on.
+  [[noreturn]] static void fail_base64(std::string_view text, std::size_t offset, std::string_view name,
+                                       std::string_view wanted) {
+    if (offset >= text.size()) fail(name, fmt::format("base64 ends inside a group, at offset {}", text.size()));
+    fail(name, fmt::format("not {}: byte 0x{:02x} at offset {}", wanted, static_cast<unsigned char>(text[offset]), offset));
   }
 
   /// A file may be called anything; an error is one line.
@@ -199,13 +266,7 @@ class Image {
     }
     std::string bytes(detail::base64_decoded_capacity(base64.size()), '\0');
     const detail::Base64Decoded decoded = detail::base64_decode_to(base64, bytes.data());
-    if (decoded.error_offset < base64.size()) {
-      fail(name, fmt::format("not base64: byte 0x{:02x} at offset {}", static_cast<unsigned char>(base64[decoded.error_offset]),
-                             payload + decoded.error_offset));
-    }
-    if (decoded.error_offset != std::string_view::npos) {
-      fail(name, fmt::format("base64 ends inside a group, at offset {}", text.size()));
-    }
+    if (decoded.error_offset != std::string_view::npos) fail_base64(text, payload + decoded.error_offset, name, "base64");
     bytes.resize(decoded.size);
     return bytes;
   }

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "append_file.hpp"
+#include "serve_settings.hpp"
+
+#include <ecso/gateway/request_record.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace ecso::command {
+
+/// The number that "schema" of an audit line carries. It grows when a reader of the old form would misread the new one.
+inline constexpr int audit_schema = 1;
+
+/// The audit line of a choice that was repaired or refused. Schema 1:
+///
+///     {"schema":1,"time":"…","id":"…","choice":0,"client":"…","model":"…","upstream":"…","policy":"…",
+///      "path":"eyes_closed|refused","images":["SHA-256"],
+///      "verdicts":[{"step":"check|recheck","round":0,"verdict":"harmful","p_harmful":0.98}],
+///      "query_sha256":"…","rejected_sha256":["…"],"captions_sha256":["…"],"released_sha256":"…"}
+///
+/// With `content`, texts take the place of hashes: "query", "rejected" (answers that were withheld, in order), "captions" and
+/// "released"; and of a chat of several turns "messages": [{"role":"user","text":"…","images":["SHA-256"]}]. So a line of path
+/// eyes_closed is a preference pair: the prompt is "messages" or else "query" with "images", "released" is chosen and
+/// "rejected"[0] is rejected.
+/// @param choice one of `record.outcomes`.
+[[nodiscard]] std::string audit_line(const gateway::RequestRecord& record, std::size_t choice,
+                                     std::chrono::system_clock::time_point time, bool content);
+
+/// A file of audit lines, readable by its owner alone. Thread safe. A line that cannot be written fails no request: it is
+/// counted, and told at most once a minute.
+class Audit {
+ public:
+  /// @param tell is told of lost lines.
+  /// @throws WriteError if the file cannot be opened.
+  Audit(const AuditSettings& settings, std::function<void(std::string_view message)> tell);
+
+  /// Writes a line for each choice that was repaired or refused.
+  void request(const gateway::RequestRecord& record);
+  /// Lines that could not be written.
+  [[nodiscard]] std::size_t lost() const noexcept { return lost_; }
+  /// Opens the file again: it may have been moved away.
+  /// @throws WriteError
+  void reopen() { file_.reopen(); }
+
+ private:
+  void lose(std::string_view why);
+
+  AppendFile file_;
+  const bool content_;
+  const std::function<void(std::string_view)> tell_;
+  std::atomic<std::size_t> lost_ = 0;
+  std::atomic<std::int64_t> silent_until_ = 0;  ///< Ticks of the steady clock.
+};
+
+}  // namespace ecso::command

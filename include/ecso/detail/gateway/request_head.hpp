@@ -1,0 +1,107 @@
+#pragma once
+
+#include <ecso/detail/gateway/response_reader.hpp>
+
+#include <boost/beast/http/field.hpp>
+#include <boost/beast/http/fields.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ecso::detail::gateway {
+
+/// What the gateway wants to know of a request's head. A copy: it outlives the parser.
+struct RequestHead {
+  std::string method;
+  std::string path;   ///< Without the query.
+  std::string query;  ///< With its question mark; empty if there is none.
+  bool keeps_alive = false;
+  bool is_chunked = false;
+  bool expects_continue = false;
+  std::uint64_t content_length = 0;
+  std::size_t bytes = 0;
+  std::string authorization;
+  std::string api_key;
+  std::string origin;
+  std::string policy;       ///< `x-ecso-policy`.
+  std::string stream_mode;  ///< `x-ecso-stream`.
+  std::string forwarded;    ///< Lines for the upstream, keys excepted.
+};
+
+/// Why a head cannot be served: a status and what to say. RFC 9112; whatever two servers might read differently is refused.
+struct HeadFault {
+  int status = 400;
+  std::string_view message;
+};
+
+[[nodiscard]] inline std::string_view view_of(boost::beast::string_view text) noexcept { return {text.data(), text.size()}; }
+
+[[nodiscard]] inline bool is_equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+  return boost::beast::iequals(boost::beast::string_view{a.data(), a.size()}, boost::beast::string_view{b.data(), b.size()});
+}
+
+/// Takes a head out of a parser that has one.
+[[nodiscard]] inline std::optional<HeadFault> read_head(const RequestParser& parser, RequestHead& head) {
+  namespace http = boost::beast::http;
+  const auto& message = parser.get();
+  head = {};
+  head.method = view_of(message.method_string());
+  std::string_view target = view_of(message.target());
+  const auto value = [&](auto name) { return std::string{view_of(message[name])}; };
+
+  if (message.version() != 11 && message.version() != 10) return HeadFault{505, "the HTTP version is neither 1.1 nor 1.0"};
+  if (message.count(http::field::host) > 1) return HeadFault{400, "more than one Host header"};
+  if (message.version() == 11 && message.count(http::field::host) == 0) return HeadFault{400, "no Host header"};
+  if (message.count(http::field::content_length) > 1) return HeadFault{400, "more than one Content-Length header"};
+  const bool has_transfer_encoding = message.count(http::field::transfer_encoding) > 0;
+  if (has_transfer_encoding && message.count(http::field::content_length) > 0) {
+    return HeadFault{400, "both Content-Length and Transfer-Encoding"};
+  }
+  if (has_transfer_encoding && message.version() == 10) return HeadFault{400, "Transfer-Encoding in HTTP/1.0"};
+  if (has_transfer_encoding && (message.count(http::field::transfer_encoding) > 1 ||
+                                !is_equal_ignoring_case(view_of(message[http::field::transfer_encoding]), "chunked"))) {
+    return HeadFault{501, "the only Transfer-Encoding known here is chunked"};
+  }
+  for (const auto& field : message) {
+    const std::string_view text = view_of(field.value());
+    const auto is_control = [](char c) { return (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == '\x7F'; };
+    if (std::ranges::any_of(text, is_control)) return HeadFault{400, "a header holds a control character"};
+  }
+  if (!view_of(message[http::field::content_encoding]).empty()) {
+    return HeadFault{415, "a request with a Content-Encoding is not read; send it plain"};
+  }
+
+  // The absolute form that a client sends to a proxy.
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!target.starts_with(scheme)) continue;
+    const std::size_t slash = target.find('/', scheme.size());
+    target = slash == target.npos ? std::string_view{"/"} : target.substr(slash);
+  }
+  const std::size_t question = std::min(target.find('?'), target.size());
+  head.path = target.substr(0, question);
+  head.query = target.substr(question);
+  head.keeps_alive = parser.keep_alive();
+  head.is_chunked = has_transfer_encoding;
+  head.content_length = parser.content_length().value_or(0);
+  head.expects_continue = is_equal_ignoring_case(view_of(message[http::field::expect]), "100-continue");
+  if (!head.expects_continue && message.count(http::field::expect) > 0) return HeadFault{417, "an expectation not known here"};
+  head.authorization = value(http::field::authorization);
+  head.api_key = value("x-api-key");
+  head.origin = value(http::field::origin);
+  head.policy = value("x-ecso-policy");
+  head.stream_mode = value("x-ecso-stream");
+  for (const std::string_view name : {"anthropic-version", "anthropic-beta", "openai-organization", "openai-project", "openai-beta",
+                                      "traceparent", "tracestate", "user-agent"}) {
+    const auto found = message.find(boost::beast::string_view{name.data(), name.size()});
+    if (found == message.end()) continue;
+    head.forwarded.append(name).append(": ").append(view_of(found->value())).append("\r\n");
+  }
+  return std::nullopt;
+}
+
+}  // namespace ecso::detail::gateway

@@ -1,0 +1,334 @@
+#pragma once
+
+#include <ecso/backend/framing.hpp>
+#include <ecso/core/request.hpp>
+#include <ecso/detail/json_text.hpp>
+#include <ecso/detail/server_json.hpp>
+#include <ecso/detail/text.hpp>
+#include <ecso/error.hpp>
+#include <ecso/gateway/anthropic_answer.hpp>
+#include <ecso/gateway/anthropic_events.hpp>
+#include <ecso/gateway/anthropic_parts.hpp>
+#include <ecso/gateway/chat_parts.hpp>
+#include <ecso/gateway/client_chat.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ecso::gateway {
+
+/// A message of the Messages API that comes as events. Source: Anthropic API reference, "Streaming messages".
+class AnthropicAnswerStream final : public UpstreamAnswer {
+ public:
+  void feed(std::string_view bytes) override {
+    framing_.feed(bytes, [&](std::string_view event, std::string_view data) { take(event, data); });
+  }
+
+  void finish() override {
+    if (!is_stopped_) {
+      throw Error{Errc::bad_reply,
+                  "the stream ended before the answer did, after " + std::to_string(everything_.size()) + " bytes of its text"};
+    }
+    is_finished_ = true;
+  }
+
+  [[nodiscard]] std::size_t choices() const override { return 1; }
+
+  [[nodiscard]] Reply reply(std::size_t choice, AnswerText which) const override {
+    if (choice != 0) throw Error{Errc::internal, "the answer has one choice"};
+    require_finished();
+    return {.text = which == AnswerText::content ? content_ : everything_,
+            .finish_reason = anthropic_finish_reason(stop_reason_),
+            .usage = tokens_.usage(),
+            .model = model_};
+  }
+
+  [[nodiscard]] std::string_view text_so_far() const override { return everything_; }
+
+  [[nodiscard]] std::string release(std::span<const Release> releases, const ReleaseNote& note) override {
+    const Release& release = AnthropicAnswer::only_release(releases);
+    if (release.path == Path::direct) {
+      require_finished();
+      return rest_as_it_came(note);
+    }
+    AnthropicEvents out;
+    std::int64_t index = begin_other(out);
+    if (release.path == Path::refused) {
+      out.text_block(index, release.refusal);
+      end(out, R"("end_turn")", "null", note);
+    } else {
+      const detail::JsonValue repaired = AnthropicAnswer::regenerated_of(release).message();
+      for (const detail::JsonValue block : repaired["content"].items()) out.block(index++, block);
+      end(out, raw_or(repaired["stop_reason"], R"("end_turn")"), raw_or(repaired["stop_sequence"], "null"), note);
+    }
+    return std::move(out).text();
+  }
+
+  [[nodiscard]] std::string release_some(std::size_t verified_bytes) override {
+    std::size_t end = given_.events;
+    const std::size_t most = first_end_event_.value_or(events_.size());
+    while (end < most && events_[end].text_end <= verified_bytes) give(events_[end++]);
+    const std::size_t from = given_.bytes;
+    given_.events = end;
+    given_.bytes = end == 0 ? 0 : events_[end - 1].end;
+    return wire_.substr(from, given_.bytes - from);
+  }
+
+  [[nodiscard]] std::string release_end(std::string_view last_words, const ReleaseNote& note) override {
+    AnthropicEvents out;
+    const bool goes_on = !last_words.empty() && !given_.open.empty() && given_.open.back().is_text;
+    if (goes_on) out.text_deltas(given_.open.back().index, last_words);
+    const std::int64_t index = begin_other(out);
+    if (!goes_on && !last_words.empty()) out.text_block(index, last_words);
+    end(out, R"("refusal")", "null", note);
+    return std::move(out).text();
+  }
+
+ private:
+  /// A block that has begun and not ended.
+  struct Open {
+    std::int64_t index;
+    bool is_text;
+  };
+
+  struct Event {
+    std::size_t end;       ///< Of its bytes in `wire_`.
+    std::size_t text_end;  ///< Bytes of text that have come with it and all before it.
+    enum class Kind : std::uint8_t { other, starts_text, starts_block, stops_block } kind = Kind::other;
+    std::int64_t index = 0;
+  };
+
+  /// What has left.
+  struct Given {
+    std::size_t events = 0;
+    std::size_t bytes = 0;
+    std::vector<Open> open = {};
+    std::int64_t next_index = 0;
+  };
+
+  void require_finished() const {
+    if (!is_finished_) throw Error{Errc::internal, "the answer is not finished"};
+  }
+
+  [[noreturn]] static void fail(std::string_view what) { throw Error{Errc::bad_reply, std::string{what}}; }
+
+  /// The event's type, which stands on a line of what leaves.
+  [[nodiscard]] static std::string type_of(detail::JsonValue root, std::string_view event) {
+    std::string type = root["type"].text();
+    const auto is_plain = [](char c) { return c == '_' || detail::is_letter(c); };
+    if (type.empty() || type.size() > 64 || !std::ranges::all_of(type, is_plain)) fail("an event of the stream has no type");
+    if (!event.empty() && event != type) fail("an event of the stream is called \"" + one_line(event) + "\" and is a " + type);
+    return type;
+  }
+
+  void take(std::string_view event, std::string_view data) {
+    if (is_stopped_ || data == "[DONE]") return;  // some servers say so at the end
+    const detail::JsonText json = reply_json(data);
+    const detail::JsonValue root = json.root();
+    const std::string type = type_of(root, event);
+    if (type == "error") throw Error{Errc::server_error, "an error without a message"};
+    if (!has_started_ && type != "message_start" && type != "ping") fail("the stream does not begin with a message_start");
+    Event noted{};
+    if (type == "message_start") {
+      on_start(root["message"]);
+    } else if (type == "content_block_start") {
+      noted = on_block(root);
+    } else if (type == "content_block_delta") {
+      on_delta(root);
+    } else if (type == "content_block_stop") {
+      close_call();
+      noted.kind = Event::Kind::stops_block;
+      noted.index = index_of(root);
+    } else if (type == "message_delta") {
+      close_call();
+      stop_reason_ = root["delta"]["stop_reason"].text();
+      tokens_.take(root["usage"]);
+      append_texts(root, anthropic_own_members, everything_);
+      last_delta_ = data;
+    } else {
+      is_stopped_ = type == "message_stop";
+      append_texts(root, anthropic_own_members, everything_);
+    }
+    note(type, data, noted);
+  }
+
+  void note(std::string_view type, std::string_view data, Event noted) {
+    const std::size_t begin = wire_.size();
+    AnthropicEvents event;
+    event.event(type, data);
+    wire_ += std::move(event).text();
+    const bool ends = type == "message_delta" || type == "message_stop";
+    if (ends && !first_end_event_) first_end_event_ = events_.size();
+    if (ends && (type == "message_delta" || last_delta_.empty())) {
+      last_delta_begin_ = begin;
+      last_delta_end_ = type == "message_delta" ? wire_.size() : begin;
+    }
+    noted.end = wire_.size();
+    noted.text_end = everything_.size();
+    events_.push_back(noted);
+  }
+
+  void on_start(detail::JsonValue message) {
+    if (has_started_) fail("the stream has two beginnings");
+    if (!message.is_object()) fail("the message_start has no message");
+    has_started_ = true;
+    if (message["id"].is_string()) id_ = message["id"].raw();
+    model_ = message["model"].text();
+    tokens_.take(message["usage"]);
+    start_tokens_ = tokens_;
+    append_texts(message, anthropic_own_members, everything_);
+  }
+
+  [[nodiscard]] Event on_block(detail::JsonValue root) {
+    close_call();
+    const detail::JsonValue block = root["content_block"];
+    const std::string type = block["type"].text();
+    is_new_line_ = true;
+    last_index_ = index_of(root);
+    if (block["input"]) {
+      append_line(everything_, block["name"].text() + "(");
+      // What comes piece by piece begins as {}.
+      if (block["input"].size() != 0 || block["input"].is_string()) everything_ += readable_json(block["input"]);
+      is_in_call_ = true;
+      is_new_line_ = false;
+    } else {
+      append(block);
+    }
+    if (type == "text") content_ += block["text"].text();
+    return {.end = 0, .text_end = 0, .kind = type == "text" ? Event::Kind::starts_text : Event::Kind::starts_block, .index = last_index_};
+  }
+
+  void on_delta(detail::JsonValue root) {
+    const std::int64_t index = index_of(root);
+    if (index != last_index_) is_new_line_ = true;  // blocks may take turns
+    last_index_ = index;
+    const detail::JsonValue delta = root["delta"];
+    append(delta);
+    if (delta["type"].text() == "text_delta") content_ += delta["text"].text();
+  }
+
+  /// Adds what a piece of a block says: the text that goes on as it is, other texts each on a line of its own.
+  void append(detail::JsonValue piece) {
+    std::string storage;
+    for (const detail::JsonMember& member : piece.members()) {
+      const std::string name = member.key.text();
+      if (std::ranges::find(anthropic_own_members, name) != anthropic_own_members.end()) continue;
+      const bool goes_on = name == "text" || name == "thinking" || name == "partial_json";
+      const std::string_view text = member.value.text(storage);
+      if (goes_on && member.value.is_string()) {
+        if (text.empty()) continue;
+        if (is_new_line_) {
+          append_line(everything_, text);
+        } else {
+          everything_ += text;
+        }
+        is_new_line_ = false;
+      } else {
+        const std::size_t before = everything_.size();
+        append_texts(member.value, anthropic_own_members, everything_);
+        if (everything_.size() != before) is_new_line_ = true;
+      }
+    }
+  }
+
+  void close_call() {
+    if (is_in_call_) everything_ += ')';
+    is_in_call_ = false;
+  }
+
+  [[nodiscard]] static std::int64_t index_of(detail::JsonValue root) {
+    const std::optional<std::int64_t> index = root["index"].integer();
+    constexpr std::int64_t most = 1'000'000;
+    if (!index || *index < 0 || *index > most) fail("an event of a content block has no index");
+    return *index;
+  }
+
+  /// Notes that an event leaves.
+  void give(const Event& event) {
+    const auto is_it = [&](const Open& open) { return open.index == event.index; };
+    if (event.kind == Event::Kind::stops_block) std::erase_if(given_.open, is_it);
+    if (event.kind != Event::Kind::starts_text && event.kind != Event::Kind::starts_block) return;
+    given_.open.push_back({event.index, event.kind == Event::Kind::starts_text});
+    given_.next_index = std::max(given_.next_index, event.index + 1);
+  }
+
+  /// Ends what has left of the answer, or begins a message of which nothing has; gives the index of the next block.
+  std::int64_t begin_other(AnthropicEvents& out) {
+    if (given_.bytes == 0) out.event("message_start", bare_start());
+    for (const Open& open : given_.open) out.stop_block(open.index);
+    given_.open.clear();
+    return given_.next_index;
+  }
+
+  /// The message_start with nothing of what the answer says.
+  [[nodiscard]] std::string bare_start() const {
+    std::string data = R"({"type":"message_start","message":{)";
+    if (!id_.empty()) data.append(R"("id":)").append(id_).append(",");
+    data.append(R"("type":"message","role":"assistant","model":)").append(json_string(model_));
+    data += R"(,"content":[],"stop_reason":null,"stop_sequence":null,"usage":)";
+    return data + start_tokens_.sum_json(start_tokens_.usage(), {}) + "}}";
+  }
+
+  void end(AnthropicEvents& out, std::string_view stop_reason, std::string_view stop_sequence, const ReleaseNote& note) const {
+    std::string data = R"({"type":"message_delta","delta":{"stop_reason":)" + std::string{stop_reason};
+    data.append(R"(,"stop_sequence":)").append(stop_sequence).append("}");
+    data.append(R"(,"usage":)").append(tokens_.sum_json(note.replace_usage ? note.usage : tokens_.usage(), {}));
+    if (!note.ecso.empty()) data.append(R"(,"ecso":)").append(note.ecso);
+    out.event("message_delta", data.append("}")).stop();
+  }
+
+  [[nodiscard]] std::string rest_as_it_came(const ReleaseNote& note) {
+    AnthropicEvents delta;
+    if (last_delta_.empty()) {
+      std::string data = R"({"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null})";
+      data.append(R"(,"usage":)").append(tokens_.sum_json(note.replace_usage ? note.usage : tokens_.usage(), {}));
+      if (!note.ecso.empty()) data.append(R"(,"ecso":)").append(note.ecso);
+      delta.event("message_delta", data.append("}"));
+    } else {
+      const detail::JsonText json{last_delta_};
+      const detail::JsonValue root = json.root();
+      JsonEdits edits{last_delta_};
+      if (note.replace_usage) edits.set(root, "usage", tokens_.sum_json(note.usage, root["usage"]));
+      if (!note.ecso.empty()) edits.set(root, "ecso", std::string{note.ecso});
+      delta.event("message_delta", edits.text());
+    }
+    const std::string_view wire{wire_};
+    std::string rest{wire.substr(given_.bytes, last_delta_begin_ - given_.bytes)};
+    rest.append(std::move(delta).text()).append(wire.substr(last_delta_end_));
+    given_.events = events_.size();
+    given_.bytes = wire_.size();
+    return rest;
+  }
+
+  SseFraming framing_;
+  std::string wire_;  ///< The events that have come, as they leave.
+  std::vector<Event> events_;
+  std::string content_;
+  std::string everything_;
+  std::string id_;  ///< With its quotes.
+  std::string model_;
+  std::string stop_reason_;
+  std::string last_delta_;  ///< The data of the last message_delta.
+  std::size_t last_delta_begin_ = 0;  ///< Where it stands in `wire_`, or would.
+  std::size_t last_delta_end_ = 0;
+  std::optional<std::size_t> first_end_event_;
+  AnthropicTokens tokens_;
+  AnthropicTokens start_tokens_;
+  Given given_;
+  std::int64_t last_index_ = -1;
+  bool is_new_line_ = false;
+  bool is_in_call_ = false;
+  bool has_started_ = false;
+  bool is_stopped_ = false;
+  bool is_finished_ = false;
+};
+
+}  // namespace ecso::gateway

@@ -1,0 +1,318 @@
+#pragma once
+
+#include <ecso/backend/openai_request.hpp>
+#include <ecso/core/conversation.hpp>
+#include <ecso/detail/json_out.hpp>
+#include <ecso/detail/json_text.hpp>
+#include <ecso/detail/spliced.hpp>
+#include <ecso/detail/text.hpp>
+#include <ecso/error.hpp>
+#include <ecso/gateway/chat_parts.hpp>
+#include <ecso/gateway/client_chat.hpp>
+#include <ecso/gateway/openai_answer.hpp>
+#include <ecso/gateway/openai_answer_stream.hpp>
+#include <ecso/gateway/openai_turns.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ecso::gateway {
+
+/// A chat completions request (OpenAI API reference, "Create chat completion"). Not thread safe.
+class OpenAiChat final : public ClientChat {
+ public:
+  /// @param owner keeps `body` alive.
+  /// @throws Error (bad_input) that names the JSON path of what is wrong or could not be checked.
+  OpenAiChat(std::shared_ptr<const void> owner, std::string_view body, const ChatLimits& limits)
+      : body_{body}, json_{body, {.max_depth = limits.max_depth}}, turns_{std::move(owner), limits} {
+    const detail::JsonValue root = json_.root();
+    const JsonPath path;
+    if (!root.is_object()) path.refuse("the body must be a JSON object");
+    read_options(root, path, limits);
+    read_messages(root["messages"], path / "messages");
+  }
+
+  [[nodiscard]] const Conversation& conversation() const noexcept override { return conversation_; }
+  [[nodiscard]] std::string_view model() const noexcept override { return model_; }
+  [[nodiscard]] bool stream() const noexcept override { return stream_; }
+  [[nodiscard]] std::size_t choices() const noexcept override { return choices_; }
+  [[nodiscard]] std::string_view prefill() const noexcept override { return prefill_; }
+  [[nodiscard]] std::string_view path() const noexcept override { return "/chat/completions"; }
+
+  /// `stream_options` are left out with a stream that is not wanted, as servers refuse them then.
+  [[nodiscard]] detail::Spliced answer(std::optional<bool> stream) const override {
+    detail::Spliced json;
+    if (!stream || *stream == stream_) return std::move(json.range(body_));
+    MemberWriter out{json};
+    bool is_said = false;
+    std::string storage;
+    for (const detail::JsonMember& member : json_.root().members()) {
+      const std::string_view name = member.key.text(storage);
+      if (name == "stream_options" && !*stream) continue;
+      if (name == "stream") is_said = true;
+      out.key(member.key.raw()).range(name == "stream" ? bool_json(*stream) : member.value.raw());
+    }
+    if (!is_said) out.key("\"stream\"").raw(bool_json(*stream));
+    json.raw("}");
+    return json;
+  }
+
+  /// A sampling option that `request` sets replaces the client's; one that it does not set stays as the client has it, so a
+  /// policy's defaults are best not set in it. Turns without an image but the last go on as they came. What the client has put
+  /// into the assistant's mouth is left out, as the answer begins anew.
+  [[nodiscard]] detail::Spliced regenerate(const TextRequest& request) const override {
+    std::vector<Field> fields = fields_of(request.options);
+    detail::Spliced json;
+    MemberWriter out{json};
+    std::string storage;
+    for (const detail::JsonMember& member : json_.root().members()) {
+      const std::string_view name = member.key.text(storage);
+      if (std::ranges::find(own_members, name) != std::ranges::end(own_members)) continue;
+      out.key(member.key.raw());
+      const auto field = std::ranges::find(fields, name, &Field::name);
+      if (name == "messages") {
+        write_text_messages(json, request.conversation.messages());
+      } else if (field != fields.end()) {
+        json.raw(field->json);
+        fields.erase(field);
+      } else {
+        json.range(member.value.raw());
+      }
+    }
+    for (const Field& field : fields) out.key("\"" + std::string{field.name} + "\"").raw(field.json);
+    json.raw("}");
+    return json;
+  }
+
+  [[nodiscard]] detail::Spliced ask(const ModelRequest& request, const OpenAiDialect& dialect) const override {
+    const CallOptions& options = std::visit([](const auto& r) -> const CallOptions& { return r.options; }, request);
+    const OpenAiDelivery whole{};
+    const detail::OptionsWriter writer{options, dialect, whole};
+    const std::string_view model = options.model.empty() ? std::string_view{model_} : options.model;
+    detail::Spliced json;
+    json.raw("{");
+    if (!model.empty() && !writer.is_replaced("model")) json.raw("\"model\":").string(model).raw(",");
+    json.raw("\"messages\":[");
+    std::visit([&](const auto& r) { write_asked_messages(json, detail::messages_of(r)); }, request);
+    json.raw("]").with([&](detail::JsonOut& out) { writer.write(out); }).raw("}");
+    return json;
+  }
+
+  [[nodiscard]] std::unique_ptr<UpstreamAnswer> reader(bool stream) const override {
+    if (!stream) return std::make_unique<OpenAiAnswer>(choices_);
+    return std::make_unique<OpenAiStreamAnswer>(choices_, wants_usage_);
+  }
+
+  [[nodiscard]] std::string error_body(int, std::string_view code, std::string_view message) const override {
+    return openai_error_body(code, message);
+  }
+
+  [[nodiscard]] std::string error_event(int, std::string_view code, std::string_view message) const override {
+    return "data: " + openai_error_body(code, message) + "\n\n";
+  }
+
+ private:
+  /// What the eyes-closed answer's request has of its own, or not at all. The last two say how a prefill is meant.
+  static constexpr std::initializer_list<std::string_view> own_members = {"stream", "stream_options", "n",
+                                                                          "continue_final_message", "add_generation_prompt"};
+
+  /// A member that replaces the client's.
+  struct Field {
+    std::string_view name;
+    std::string json;
+  };
+
+  /// Writes the members of an object but for its closing brace.
+  class MemberWriter {
+   public:
+    explicit MemberWriter(detail::Spliced& json) : json_{json} {}
+
+    /// @param key with its quotes.
+    detail::Spliced& key(std::string_view key) { return json_.raw(std::exchange(before_, ",")).raw(key).raw(":"); }
+
+   private:
+    detail::Spliced& json_;
+    std::string_view before_ = "{";
+  };
+
+  struct ClientMessage {
+    detail::JsonValue json;
+    bool has_image = false;
+    std::size_t turn = 0;  ///< Of the conversation.
+  };
+
+  [[nodiscard]] static std::string_view bool_json(bool value) noexcept { return value ? "true" : "false"; }
+
+  void read_options(detail::JsonValue root, const JsonPath& path, const ChatLimits& limits) {
+    const auto is_given = [](detail::JsonValue value) { return value && !value.is_null(); };
+    OpenAiTurns::refuse_media(root, path);
+    if (const auto model = root["model"]; is_given(model)) {
+      if (!model.is_string()) (path / "model").refuse("must be a string");
+      model_ = model.text();
+    }
+    if (const auto stream = root["stream"]; is_given(stream)) {
+      if (!stream.is_boolean()) (path / "stream").refuse("must be true or false");
+      stream_ = *stream.boolean();
+    }
+    if (const auto n = root["n"]; is_given(n)) {
+      const auto count = n.integer().value_or(0);
+      if (count < 1 || std::cmp_greater(count, limits.max_choices)) {
+        (path / "n").refuse("must be a whole number from 1 to " + std::to_string(limits.max_choices));
+      }
+      choices_ = static_cast<std::size_t>(count);
+    }
+    for (const detail::JsonValue modality : root["modalities"].items()) {
+      if (modality.text() != "text") (path / "modalities").refuse("only answers of text can be checked");
+    }
+    wants_usage_ = root["stream_options"]["include_usage"].boolean().value_or(false);
+  }
+
+  void read_messages(detail::JsonValue messages, const JsonPath& path) {
+    if (!messages.is_array()) path.refuse(messages ? "must be an array" : "is missing");
+    std::vector<Message> turns;
+    turns.reserve(messages.size());
+    messages_.reserve(messages.size());
+    for (const detail::JsonValue message : messages.items()) {
+      const std::size_t images = turns_.images().size();
+      turns.push_back(turns_.turn(message, path / turns.size()));
+      messages_.push_back({message, turns_.images().size() != images});
+    }
+    take_prefill(turns, path);
+    const auto last = std::ranges::find(turns.rbegin(), turns.rend(), Role::user, &Message::role);
+    if (last == turns.rend()) path.refuse("no turn of the user");
+    // The protocol's last turn is the query: what the system said behind it comes before.
+    std::rotate(last.base() - 1, last.base(), turns.end());
+    const auto query = static_cast<std::size_t>(last.base() - turns.begin()) - 1;
+    for (std::size_t i = 0; i < messages_.size(); ++i) {
+      messages_[i].turn = i < query ? i : i == query ? messages_.size() - 1 : i - 1;
+    }
+    conversation_.messages = std::move(turns);
+    if (detail::is_blank(query_of(conversation_))) {
+      const bool has_image = messages_[query].has_image;
+      conversation_.messages.back().parts.emplace_back(has_image ? "(no words, only the image)" : "(no words)");
+    }
+  }
+
+  /// Takes the assistant's turns at the end out of `turns` and `messages_`.
+  void take_prefill(std::vector<Message>& turns, const JsonPath& path) {
+    while (!turns.empty() && turns.back().role == Role::assistant) {
+      if (messages_.back().has_image) (path / (turns.size() - 1)).refuse("images in the assistant's last turn cannot be checked");
+      std::string text = turns.back().text();
+      append_line(text, prefill_);
+      prefill_ = std::move(text);
+      turns.pop_back();
+      messages_.pop_back();
+    }
+  }
+
+  [[nodiscard]] std::vector<Field> fields_of(const CallOptions& options) const {
+    std::vector<Field> fields;
+    const auto set = [&](std::string_view name, const auto& write) {
+      std::string json;
+      detail::JsonOut out{json};
+      write(out);
+      fields.push_back({name, std::move(json)});
+    };
+    const auto set_number = [&](std::string_view name, const auto& value) {
+      if (value) set(name, [&](detail::JsonOut& out) { out.number(*value); });
+    };
+    const Sampling& sampling = options.sampling;
+    if (!options.model.empty()) set("model", [&](detail::JsonOut& out) { out.string(options.model); });
+    set_number("temperature", sampling.temperature);
+    set_number("top_p", sampling.top_p);
+    const bool has_new_limit = static_cast<bool>(json_.root()["max_completion_tokens"]);
+    if (has_new_limit) set_number("max_completion_tokens", sampling.max_tokens);
+    if (!has_new_limit || json_.root()["max_tokens"]) set_number("max_tokens", sampling.max_tokens);
+    set_number("seed", sampling.seed);
+    if (!sampling.stop.empty()) set("stop", [&](detail::JsonOut& out) { out.strings(sampling.stop); });
+    return fields;
+  }
+
+  void write_text_messages(detail::Spliced& json, const std::vector<TextMessage>& texts) const {
+    if (texts.size() != messages_.size()) {
+      throw Error{Errc::internal, "a request with " + std::to_string(texts.size()) + " messages for a chat of " +
+                                      std::to_string(messages_.size())};
+    }
+    std::string_view before = "[";
+    for (const ClientMessage& message : messages_) {
+      json.raw(std::exchange(before, ","));
+      if (!message.has_image && message.turn + 1 != messages_.size()) {
+        json.range(message.json.raw());
+      } else {
+        write_with_text(json, message.json, texts[message.turn].text);
+      }
+    }
+    json.raw("]");
+  }
+
+  static void write_with_text(detail::Spliced& json, detail::JsonValue message, std::string_view text) {
+    MemberWriter out{json};
+    std::string storage;
+    for (const detail::JsonMember& member : message.members()) {
+      out.key(member.key.raw());
+      if (member.key.text(storage) == "content") {
+        json.string(text);
+      } else {
+        json.range(member.value.raw());
+      }
+    }
+    json.raw("}");
+  }
+
+  template <typename Messages>
+  void write_asked_messages(detail::Spliced& json, const Messages& messages) const {
+    std::string_view before = "{\"role\":\"";
+    for (const auto& message : messages) {
+      json.raw(std::exchange(before, ",{\"role\":\"")).raw(to_string(message.role)).raw("\",\"content\":");
+      write_asked_content(json, message);
+      json.raw("}");
+    }
+  }
+
+  static void write_asked_content(detail::Spliced& json, const TextMessage& message) { json.string(message.text); }
+
+  void write_asked_content(detail::Spliced& json, const Message& message) const {
+    const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
+    if (std::ranges::all_of(message.parts, is_text)) {
+      json.with([&](detail::JsonOut& out) { detail::write_text_parts(out, message.parts); });
+      return;
+    }
+    std::string_view before = "[";
+    for (const Part& part : message.parts) {
+      json.raw(std::exchange(before, ","));
+      if (const auto* image = std::get_if<Image>(&part)) {
+        json.range(part_of(*image));
+      } else {
+        json.raw(R"({"type":"text","text":)").string(std::get<std::string>(part)).raw("}");
+      }
+    }
+    json.raw("]");
+  }
+
+  [[nodiscard]] std::string_view part_of(const Image& image) const {
+    const auto part = std::ranges::find(turns_.images(), image.identity(), &OpenAiTurns::ImagePart::identity);
+    if (part == turns_.images().end()) throw Error{Errc::internal, "a request has an image that the client did not send"};
+    return part->raw;
+  }
+
+  std::string_view body_;
+  detail::JsonText json_;
+  OpenAiTurns turns_;
+  Conversation conversation_;
+  std::vector<ClientMessage> messages_;  ///< As the client sent them, without those of the prefill.
+  std::string model_;
+  std::string prefill_;
+  std::size_t choices_ = 1;
+  bool stream_ = false;
+  bool wants_usage_ = false;
+};
+
+}  // namespace ecso::gateway

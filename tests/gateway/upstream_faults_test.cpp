@@ -1,0 +1,193 @@
+// Every fault of an upstream at every call of every kind of chat: the client gets an error or the verified answer, in time, and
+// never a byte of what nobody verified.
+
+#include <ecso/core/policy.hpp>
+#include <ecso/core/step.hpp>
+#include <ecso/gateway/gateway.hpp>
+#include <ecso/gateway/options.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "faults/faults.hpp"
+#include "faults/kinds.hpp"
+#include "faults/run_cases.hpp"
+#include "gateway/under_test.hpp"
+#include "support/catch.hpp"
+#include "support/fault_server.hpp"
+#include "support/http_socket.hpp"
+#include "support/sanitizers.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+using ecso::Policy;
+using ecso::Step;
+using ecso::gateway::StreamMode;
+using ecso::test::Api;
+using ecso::test::CaseResult;
+using ecso::test::Expect;
+using ecso::test::Fault;
+using ecso::test::FaultServer;
+using ecso::test::HttpReply;
+using ecso::test::HttpSocket;
+using ecso::test::slowness;
+
+// Sanitizers are many times slower: each so many-th case runs.
+constexpr std::size_t part = ecso::test::is_sanitized ? 7 : 1;
+constexpr milliseconds deadline = slowness * 700ms;
+constexpr milliseconds grace = slowness * 300ms;
+
+/// What a client asks for.
+struct Shape {
+  std::string_view name;
+  Api api;
+  bool stream = false;
+  StreamMode mode = StreamMode::hold;
+};
+
+constexpr Shape shapes[] = {{"chat", Api::chat},
+                            {"chat, streamed", Api::chat, true},
+                            {"chat, window", Api::chat, true, StreamMode::window},
+                            {"messages", Api::messages},
+                            {"messages, streamed", Api::messages, true}};
+constexpr Step steps[] = {Step::answer, Step::check, Step::caption, Step::regenerate, Step::recheck};
+
+struct Case {
+  const Shape* shape;
+  const Fault* fault;
+  Step step;
+};
+
+std::string name_of(const Case& c) {
+  return std::string{c.shape->name}.append(", ").append(to_string(c.step)).append(", ") + c.fault->name;
+}
+
+const ecso::test::ServerKind& kind_of(Api api) {
+  static const ecso::test::OpenAiKind openai;
+  static const ecso::test::AnthropicKind anthropic;
+  return api == Api::chat ? static_cast<const ecso::test::ServerKind&>(openai) : anthropic;
+}
+
+ecso::gateway::Options options_for(const FaultServer& server, const Shape& shape) {
+  ecso::gateway::Options options = ecso::test::options_for(server.url());
+  auto& upstream = options.upstreams.front();
+  upstream.connect_timeout = slowness * 250ms;
+  upstream.first_byte_timeout = slowness * 300ms;
+  upstream.between_bytes_timeout = slowness * 250ms;
+  Policy policy = ecso::policy::production();
+  policy.deadline = deadline;
+  options.policy = std::make_shared<const Policy>(policy);
+  options.stream = shape.mode;
+  return options;
+}
+
+bool has(std::string_view bytes, std::string_view marker) { return bytes.find(marker) != bytes.npos; }
+
+/// What is wrong with a response whatever the fault; empty if nothing is.
+std::string wrong_with(const HttpReply& reply, std::string_view all, const Case& c) {
+  if (has(all, "BADWORDS")) return "the first answer came out: " + std::string{all};
+  if (has(all, ecso::test::caption_text)) return "the caption came out: " + std::string{all};
+  if (!reply.whole) return "no whole response: " + std::string{all};
+  const bool is_error = reply.status >= 400;
+  if (!is_error && reply.status != 200) return "neither an error nor an answer: " + reply.head;
+  if (is_error && has(all, "GOODWORDS")) return "an unverified answer in an error: " + std::string{all};
+  // What an upstream says of a call that it refused goes through as it is.
+  if (is_error && c.step == Step::answer) return {};
+
+  const ecso::test::Said said = read_said(reply, c.shape->api);
+  if (!said.wrong.empty()) return said.wrong + ": " + reply.body;
+  if (is_error == said.error.empty() && (is_error || !c.shape->stream)) return "status and body differ: " + std::string{all};
+  if (said.error.empty()) {
+    if (said.text != ecso::test::safe_text && said.text != Policy{}.refusal) return "unverified: " + reply.body;
+    if (!said.ecso.is_object()) return "no member ecso: " + reply.body;
+    return {};
+  }
+  if (!said.text.empty()) return "an error after a text: " + reply.body;
+  if (c.step == Step::answer) return {};
+  if (!has(said.error, "ecso_unverified") && !has(said.error, "\"api_error\"")) return "another type: " + said.error;
+  if (!has(said.error, to_string(c.step))) return "the step is not named: " + said.error;
+  return {};
+}
+
+/// What is wrong with what the fault led to; empty if nothing is.
+std::string wrong_with_outcome(bool is_error, const Case& c) {
+  if (c.fault->expect == Expect::fails && !is_error) return "it should have failed";
+  return {};
+}
+
+CaseResult run(const Case& c) {
+  try {
+    FaultServer server{kind_of(c.shape->api), {.step = c.step, .fault = c.fault->play, .applies_to = c.fault->applies_to}};
+    const ecso::test::GatewayUnderTest under_test{options_for(server, *c.shape)};
+    HttpSocket client{under_test.port()};
+    const auto start = Clock::now();
+    client.send(ecso::test::chat_request(c.shape->api, c.shape->stream));
+    const HttpReply reply = client.read(10'000ms);
+    const auto time = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+    const std::string all = client.all();
+    CaseResult result;
+    if (server.has_skipped()) return {.ran = false};
+    result.wrong = wrong_with(reply, all, c);
+    const bool is_error = reply.status >= 400 || !read_said(reply, c.shape->api).error.empty();
+    if (result.wrong.empty()) result.wrong = wrong_with_outcome(is_error, c);
+    if (result.wrong.empty() && !server.has_played()) result.wrong = "the fault was not reached";
+    if (result.wrong.empty() && time > deadline + grace) {
+      result = {.wrong = "took " + std::to_string(time.count()) + " ms", .may_be_the_machine = true};
+    }
+    // The bytes of the response end where the client believes that they do.
+    if (result.wrong.empty() && client.send(ecso::test::http_request("GET", "/healthz"))) {
+      const HttpReply health = client.read(5'000ms);
+      if (health.status != 200 && !health.closed) result.wrong = "the connection is out of step: " + client.all();
+    }
+    return result;
+  } catch (const std::exception& error) {
+    return {.wrong = std::string{"threw: "} + error.what()};
+  }
+}
+
+}  // namespace
+
+TEST_CASE("In good weather every kind of chat comes out as the eyes-closed answer", "[gateway][faults]") {
+  for (const Shape& shape : shapes) {
+    CAPTURE(shape.name);
+    FaultServer server{kind_of(shape.api), {.times = 0}};
+    const ecso::test::GatewayUnderTest under_test{options_for(server, shape)};
+    const HttpReply reply = under_test.ask(ecso::test::chat_request(shape.api, shape.stream));
+    CAPTURE(reply.head, reply.body);
+    const ecso::test::Said said = read_said(reply, shape.api);
+    CHECK(reply.status == 200);
+    CHECK(said.wrong.empty());
+    CHECK(said.error.empty());
+    CHECK(said.text == ecso::test::safe_text);
+    REQUIRE(said.ecso.is_object());
+    CHECK(said.ecso.value("path", "") == "eyes_closed");
+    CHECK(said.ecso.value("calls", 0) == 5);
+    CHECK(server.connections() <= 2);
+  }
+}
+
+TEST_CASE("Every fault of an upstream at every call of every kind of chat fails closed and in time", "[gateway][faults]") {
+  const std::vector<Fault> faults = ecso::test::all_faults();
+  std::vector<Case> cases;
+  std::size_t number = 0;
+  for (const Fault& fault : faults) {
+    for (const Shape& shape : shapes) {
+      for (const Step step : steps) {
+        if (number++ % part == 0) cases.push_back({&shape, &fault, step});
+      }
+    }
+  }
+  const auto start = Clock::now();
+  const std::size_t ran = ecso::test::run_cases(cases, run, name_of);
+  const auto time = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+  WARN(ran << " cases ran of " << cases.size() << ": " << faults.size() << " faults, where they apply, at " << std::size(steps)
+           << " calls of " << std::size(shapes) << " kinds of chat; in " << time.count() << " ms");
+}
