@@ -82,8 +82,9 @@ class Image {
   [[nodiscard]] static Image from_base64_range(std::shared_ptr<const void> owner, std::string_view base64,
                                                ImageLimits limits = {}) {
     const detail::Base64Decoded checked = detail::check_base64(base64);
-    if (checked.error_offset != std::string_view::npos)
+    if (checked.error_offset != std::string_view::npos) {
       fail_base64(base64, checked.error_offset, base64_name, "canonical base64");
+    }
     if (checked.size > limits.max_bytes) {
       fail(base64_name, fmt::format("{} bytes; the limit is {}", checked.size, limits.max_bytes));
     }

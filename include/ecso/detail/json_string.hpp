@@ -2,7 +2,6 @@
 
 #include <ecso/detail/base64.hpp>
 
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>

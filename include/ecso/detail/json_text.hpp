@@ -5,6 +5,7 @@
 #include <ecso/detail/json_string.hpp>
 
 #include <charconv>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -56,7 +57,8 @@ class JsonValue {
   [[nodiscard]] std::string text() const {
     std::string storage;
     const std::string_view view = text(storage);
-    return view.data() == storage.data() ? storage : std::string{view};
+    if (view.data() != storage.data()) storage = view;
+    return storage;
   }
 
   /// The inside of a string that has no escape.
@@ -192,7 +194,7 @@ class JsonText {
  public:
   /// @throws Error (bad_input) "JSON: … at byte N".
   explicit JsonText(std::string_view text, const JsonLimits& limits = {})
-      : text_{text}, nodes_{JsonScanner{text, limits}.scan()} {}
+      : text_{text.data()}, nodes_{JsonScanner{text, limits}.scan()} {}
   JsonText(const JsonText&) = delete;
   JsonText& operator=(const JsonText&) = delete;
   JsonText(JsonText&&) noexcept = default;
@@ -200,10 +202,10 @@ class JsonText {
   ~JsonText() = default;
 
   /// The one value.
-  [[nodiscard]] JsonValue root() const noexcept { return {text_.data(), nodes_.data()}; }
+  [[nodiscard]] JsonValue root() const noexcept { return {text_, nodes_.data()}; }
 
  private:
-  std::string_view text_;
+  const char* text_;
   std::vector<JsonNode> nodes_;
 };
 

@@ -203,7 +203,10 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
       append(block);
     }
     if (type == "text") content_ += block["text"].text();
-    return {.end = 0, .text_end = 0, .kind = type == "text" ? Event::Kind::starts_text : Event::Kind::starts_block, .index = last_index_};
+    return {.end = 0,
+            .text_end = 0,
+            .kind = type == "text" ? Event::Kind::starts_text : Event::Kind::starts_block,
+            .index = last_index_};
   }
 
   void on_delta(detail::JsonValue root) {
@@ -316,7 +319,7 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
   std::string id_;  ///< With its quotes.
   std::string model_;
   std::string stop_reason_;
-  std::string last_delta_;  ///< The data of the last message_delta.
+  std::string last_delta_;            ///< The data of the last message_delta.
   std::size_t last_delta_begin_ = 0;  ///< Where it stands in `wire_`, or would.
   std::size_t last_delta_end_ = 0;
   std::optional<std::size_t> first_end_event_;

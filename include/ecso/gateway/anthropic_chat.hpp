@@ -200,8 +200,8 @@ class AnthropicChat final : public ClientChat {
     json.raw("}");
   }
 
-  /// Blocks of which some are results of tools: an image becomes the words that `close_eyes` has for one; in the last turn, `text`
-  /// stands for all but the results.
+  /// Blocks of which some are results of tools: an image becomes the words that `close_eyes` has for one; in the last turn,
+  /// `text` stands for all but the results.
   static void write_results(detail::Spliced& json, const ClientTurn& turn, std::string_view text, bool is_last) {
     std::size_t image = turn.first_image;
     std::string_view before = "[";

@@ -16,8 +16,8 @@
 namespace ecso::gateway {
 
 /// Members of an answer whose texts are the API's own and not the model's.
-inline constexpr std::array<std::string_view, 8> anthropic_own_members{
-    "id", "model", "role", "signature", "stop_reason", "stop_sequence", "type", "usage"};
+inline constexpr std::array<std::string_view, 8> anthropic_own_members{"id",          "model",         "role", "signature",
+                                                                       "stop_reason", "stop_sequence", "type", "usage"};
 
 /// Adds everything that a block of an answer says, thoughts and tool calls ("name(input)") included.
 inline void append_anthropic_block(detail::JsonValue block, std::string& out) {

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <optional>
 #include <set>
 #include <string>
@@ -53,8 +55,8 @@ class ClientKeys {
     const std::string hash = hash_client_key(presented);
     const ClientKey* found = nullptr;
     for (const ClientKey& key : keys_) {
-      unsigned difference = 0;
-      for (std::size_t i = 0; i < hash.size(); ++i) difference |= static_cast<unsigned char>(hash[i] ^ key.sha256[i]);
+      std::uint64_t difference = 0;
+      for (std::size_t i = 0; i < hash.size(); i += sizeof difference) difference |= word_of(hash, i) ^ word_of(key.sha256, i);
       found = difference == 0 ? &key : found;
     }
     return found;
@@ -74,6 +76,12 @@ class ClientKeys {
   }
 
  private:
+  [[nodiscard]] static std::uint64_t word_of(const std::string& text, std::size_t at) noexcept {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + at, sizeof word);
+    return word;
+  }
+
   std::vector<ClientKey> keys_;
 };
 

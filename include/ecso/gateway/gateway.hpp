@@ -143,7 +143,8 @@ class Gateway {
     if (!error) acceptor_->bind(endpoint, error);
     if (!error) acceptor_->listen(4096, error);
     if (error) {
-      throw Error{Errc::unavailable, "cannot listen: " + error.message(), {.endpoint = given.address + ":" + std::to_string(given.port)}};
+      throw Error{
+          Errc::unavailable, "cannot listen: " + error.message(), {.endpoint = given.address + ":" + std::to_string(given.port)}};
     }
     port_ = acceptor_->local_endpoint().port();
   }
@@ -216,7 +217,8 @@ class Gateway {
   static void hand_over(detail::gateway::Worker& worker, AcceptedSocket accepted) {
     auto socket = std::make_shared<detail::gateway::Socket>(std::move(accepted));
     detail::gateway::asio::post(worker.context, [&worker, socket] {
-      detail::gateway::asio::co_spawn(worker.context.get_executor(), serve_connection(worker, socket), detail::gateway::asio::detached);
+      detail::gateway::asio::co_spawn(worker.context.get_executor(), serve_connection(worker, socket),
+                                      detail::gateway::asio::detached);
     });
   }
 
@@ -232,11 +234,13 @@ class Gateway {
     }
   };
 
-  static detail::gateway::Task<void> serve_connection(detail::gateway::Worker& worker, std::shared_ptr<detail::gateway::Socket> socket) {
+  static detail::gateway::Task<void> serve_connection(detail::gateway::Worker& worker,
+                                                      std::shared_ptr<detail::gateway::Socket> socket) {
     detail::gateway::error_code ignored;
     socket->set_option(detail::gateway::tcp::no_delay{true}, ignored);
     const auto peer = socket->remote_endpoint(ignored);
-    auto connection = std::make_shared<detail::gateway::Connection>(worker.sweeper, std::move(*socket), peer.address().to_string());
+    auto connection =
+        std::make_shared<detail::gateway::Connection>(worker.sweeper, std::move(*socket), peer.address().to_string());
     worker.connections.insert(connection.get());
     const Counted counted{worker, connection.get()};
     auto session = std::make_shared<detail::gateway::Session>(worker, connection);

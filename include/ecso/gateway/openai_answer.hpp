@@ -127,7 +127,7 @@ class OpenAiAnswer final : public UpstreamAnswer {
         body += choices_[number].raw();
       } else if (release.path == Path::refused) {
         body.append("{\"index\":").append(std::to_string(number)).append(R"(,"message":{"role":"assistant","content":)");
-        body.append(json_string(release.refusal)).append(R"(},"logprobs":null,"finish_reason":"stop"})");
+        body.append(openai_string(release.refusal)).append(R"(},"logprobs":null,"finish_reason":"stop"})");
       } else {
         body += numbered(first_choice_of(*release.regenerated), number);
       }

@@ -100,7 +100,7 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
 
   [[nodiscard]] std::string release_end(std::string_view last_words, const ReleaseNote& note) override {
     OpenAiChunkWriter out{head_};
-    if (!last_words.empty()) out.delta(0, "{\"content\":" + json_string(last_words) + "}");
+    if (!last_words.empty()) out.delta(0, "{\"content\":" + openai_string(last_words) + "}");
     out.finish(0, "\"content_filter\"");
     if (wants_usage_ && note.replace_usage) out.usage(note.usage);
     next_ = chunks_.size();

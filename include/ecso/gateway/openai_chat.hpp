@@ -9,13 +9,15 @@
 #include <ecso/error.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
+#include <ecso/gateway/client_images.hpp>
+#include <ecso/gateway/exact_names.hpp>
+#include <ecso/gateway/json_path.hpp>
 #include <ecso/gateway/openai_answer.hpp>
 #include <ecso/gateway/openai_answer_stream.hpp>
 #include <ecso/gateway/openai_turns.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,10 +34,11 @@ class OpenAiChat final : public ClientChat {
   /// @param owner keeps `body` alive.
   /// @throws Error (bad_input) that names the JSON path of what is wrong or could not be checked.
   OpenAiChat(std::shared_ptr<const void> owner, std::string_view body, const ChatLimits& limits)
-      : body_{body}, json_{body, {.max_depth = limits.max_depth}}, turns_{std::move(owner), limits} {
+      : body_{body}, json_{body, {.max_depth = limits.max_depth}}, images_{std::move(owner), limits} {
     const detail::JsonValue root = json_.root();
     const JsonPath path;
     if (!root.is_object()) path.refuse("the body must be a JSON object");
+    require_exact_names(root, {"messages", "model", "stream", "stream_options", "n", "modalities"}, path);
     read_options(root, path, limits);
     read_messages(root["messages"], path / "messages");
   }
@@ -121,8 +124,8 @@ class OpenAiChat final : public ClientChat {
 
  private:
   /// What the eyes-closed answer's request has of its own, or not at all. The last two say how a prefill is meant.
-  static constexpr std::initializer_list<std::string_view> own_members = {"stream", "stream_options", "n",
-                                                                          "continue_final_message", "add_generation_prompt"};
+  static constexpr std::string_view own_members[] = {"stream", "stream_options", "n", "continue_final_message",
+                                                     "add_generation_prompt"};
 
   /// A member that replaces the client's.
   struct Field {
@@ -177,13 +180,14 @@ class OpenAiChat final : public ClientChat {
 
   void read_messages(detail::JsonValue messages, const JsonPath& path) {
     if (!messages.is_array()) path.refuse(messages ? "must be an array" : "is missing");
+    OpenAiTurns reader{images_};
     std::vector<Message> turns;
     turns.reserve(messages.size());
     messages_.reserve(messages.size());
     for (const detail::JsonValue message : messages.items()) {
-      const std::size_t images = turns_.images().size();
-      turns.push_back(turns_.turn(message, path / turns.size()));
-      messages_.push_back({message, turns_.images().size() != images});
+      const std::size_t images = images_.size();
+      turns.push_back(reader.turn(message, path / turns.size()));
+      messages_.push_back({message, images_.size() != images});
     }
     take_prefill(turns, path);
     const auto last = std::ranges::find(turns.rbegin(), turns.rend(), Role::user, &Message::role);
@@ -289,7 +293,7 @@ class OpenAiChat final : public ClientChat {
     for (const Part& part : message.parts) {
       json.raw(std::exchange(before, ","));
       if (const auto* image = std::get_if<Image>(&part)) {
-        json.range(part_of(*image));
+        json.range(images_.part_of(*image));
       } else {
         json.raw(R"({"type":"text","text":)").string(std::get<std::string>(part)).raw("}");
       }
@@ -297,15 +301,9 @@ class OpenAiChat final : public ClientChat {
     json.raw("]");
   }
 
-  [[nodiscard]] std::string_view part_of(const Image& image) const {
-    const auto part = std::ranges::find(turns_.images(), image.identity(), &OpenAiTurns::ImagePart::identity);
-    if (part == turns_.images().end()) throw Error{Errc::internal, "a request has an image that the client did not send"};
-    return part->raw;
-  }
-
   std::string_view body_;
   detail::JsonText json_;
-  OpenAiTurns turns_;
+  ClientImages images_;
   Conversation conversation_;
   std::vector<ClientMessage> messages_;  ///< As the client sent them, without those of the prefill.
   std::string model_;

@@ -5,7 +5,7 @@
 #include <ecso/core/trace.hpp>
 #include <ecso/detail/json_out.hpp>
 #include <ecso/detail/json_text.hpp>
-#include <ecso/detail/token_logprobs.hpp>
+#include <ecso/detail/text_stream.hpp>
 #include <ecso/error.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
@@ -40,11 +40,12 @@ inline constexpr std::string_view openai_head[] = {"id",           "object",
                                                    "created",      "model",
                                                    "provider",     "usage",
                                                    "service_tier", "system_fingerprint",
-                                                   "metadata",     "prompt_filter_results",
-                                                   "ecso"};
+                                                   "metadata",     "prompt_filter_results"};
 
 /// Whether a member of a completion may leave when the choices do not all leave as they came: some servers repeat them beside.
+/// Never those that the gateway writes itself.
 [[nodiscard]] inline bool is_beside_choices(std::string_view name, detail::JsonValue value) {
+  if (name == "choices" || name == "ecso") return false;
   return std::ranges::find(openai_head, name) != std::ranges::end(openai_head) || !has_text(value);
 }
 
@@ -53,7 +54,7 @@ inline bool append_beside_choices(detail::JsonValue root, std::string& out) {
   bool has_any = false;
   for (const detail::JsonMember& member : root.members()) {
     const std::string name = member.key.text();
-    if (name == "choices" || is_beside_choices(name, member.value)) continue;
+    if (name == "choices" || name == "ecso" || is_beside_choices(name, member.value)) continue;
     append_texts(member.value, openai_unsaid, out);
     has_any = true;
   }
@@ -165,15 +166,18 @@ inline void append_all_of_call(detail::JsonValue call, std::string& out) {
   return std::ranges::all_of(releases, [](const Release& release) { return release.path == Path::direct; });
 }
 
-[[nodiscard]] inline std::string json_string(std::string_view text) {
-  return detail::written_json([&](detail::JsonOut& out) { out.string(text); });
+/// A string of JSON, its quotes included. What is not UTF-8 becomes U+FFFD.
+[[nodiscard]] inline std::string openai_string(std::string_view text) {
+  std::string json;
+  detail::JsonOut{json}.string(detail::to_valid_utf8(text));
+  return json;
 }
 
 [[nodiscard]] inline std::string openai_error_body(std::string_view code, std::string_view message) {
   constexpr std::size_t max_characters = 2000;
   const std::string line = detail::one_line(message, {}, max_characters);
-  return R"({"error":{"message":)" + json_string(line) + R"(,"type":)" + json_string(one_line(code)) +
-         R"(,"param":null,"code":)" + json_string(one_line(code)) + "}}";
+  return R"({"error":{"message":)" + openai_string(line) + R"(,"type":)" + openai_string(one_line(code)) +
+         R"(,"param":null,"code":)" + openai_string(one_line(code)) + "}}";
 }
 
 }  // namespace ecso::gateway

@@ -98,7 +98,8 @@ class OpenAiChunkWriter {
       const detail::JsonValue value = member.value;
       const bool is_empty = value.is_null() || (value.is_array() && value.size() == 0);
       if (name == "role" || is_empty) continue;
-      if (value.is_string()) {
+      const bool is_long = name == "content" || name == "refusal" || name == "reasoning" || name == "reasoning_content";
+      if (is_long && value.is_string()) {
         pieces(choice, name, value.text());
       } else if (name == "tool_calls" && value.is_array()) {
         tool_calls(choice, value);
@@ -135,12 +136,12 @@ class OpenAiChunkWriter {
   void pieces(std::size_t choice, std::string_view member, std::string_view text) {
     constexpr std::size_t least = 16;
     constexpr std::size_t most = 64;
-    const std::string begin = "{" + json_string(member) + ":";
+    const std::string begin = "{" + openai_string(member) + ":";
     while (!text.empty()) {
       const std::size_t space = text.find(' ', std::min(least, text.size()));
       const std::string_view words = text.substr(0, space == text.npos ? text.npos : space + 1);
       const std::string_view piece = detail::truncate_code_points(words, most);
-      delta(choice, begin + json_string(piece) + "}");
+      delta(choice, begin + openai_string(piece) + "}");
       text.remove_prefix(piece.size());
     }
   }

@@ -361,6 +361,7 @@ function makeDetails(summary, fill) {
 const asText = (value) => (typeof value === 'string' ? value : '');
 const asList = (value) => (Array.isArray(value) ? value : []);
 const asCount = (value) => (Number.isFinite(value) && value > 0 ? value : 0);
+const lookUp = (words, key) => (Object.hasOwn(words, key) ? words[key] : undefined);
 const asObject = (value) => (value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {});
 
 const count = (n, one, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
@@ -540,11 +541,14 @@ async function* eventsOf(response, signal) {
 }
 
 function parseJson(text) {
+  let value;
   try {
-    return asObject(JSON.parse(text));
+    value = JSON.parse(text);
   } catch {
-    throw new Problem('The reply cannot be read', 'The gateway sent something that is no JSON.', 'See its log, then ask again.');
+    // As bad as another kind of value.
   }
+  if (value && typeof value === 'object' && !Array.isArray(value)) return value;
+  throw new Problem('The reply cannot be read', 'The gateway sent something that is no JSON object.', 'See its log, then ask again.');
 }
 
 /** A chat completions request. `uriOf` gives the URI of an image. */
@@ -584,14 +588,14 @@ async function curlOf(asked) {
 class StepRow {
   constructor({step, round = 0, image = 0}, images) {
     Object.assign(this, {step, round, image, state: 'waiting', start: 0, record: null});
-    const [name, about] = stepWords[step] ?? [step, ''];
+    const [name, about] = lookUp(stepWords, step) ?? [step, ''];
     let label = step === 'caption' && images > 1 ? `${name} image ${image + 1}` : name;
     if (round > 1) label += `, round ${round}`;
     this.label = quote('b', 'name', label);
     this.about = make('span', 'about', about);
     this.clock = make('span', 'clock');
     this.content = make('div', 'unset');
-    this.dot = make('span', 'dot', make('span', '', stepNumbers[step] ?? '·'));
+    this.dot = make('span', 'dot', make('span', '', lookUp(stepNumbers, step) ?? '·'));
     this.dot.setAttribute('aria-hidden', 'true');
     this.node = make('li', 'step', this.dot, make('div', '', make('div', 'head', this.label, this.about, this.clock), this.content));
     this.enter('waiting');
@@ -633,7 +637,7 @@ class StepRow {
     this.enter(record.error ? 'failed' : 'done');
     this.clock.textContent = seconds(asCount(record.duration_ms));
     const children = [];
-    if (verdictWords[record.verdict]) {
+    if (lookUp(verdictWords, record.verdict)) {
       this.node.dataset.tone = record.verdict;
       children.push(this.verdict(record));
     }
@@ -768,7 +772,7 @@ class Run {
     if (row.state === 'waiting') row.begin(Math.max(0, this.now() - asCount(event.duration_ms)));
     row.finish(event);
     lookForSimulation(event);
-    const verdict = verdictWords[event.verdict];
+    const verdict = lookUp(verdictWords, event.verdict);
     announce(`${row.label.textContent}: ${verdict ?? (event.error ? 'failed' : 'done')}${
         verdict && Number.isFinite(event.p_harmful) ? `, ${percent(event.p_harmful)} likely harmful` : ''}`);
     if (verdict && event.verdict !== 'safe' && event.step === 'check') {
@@ -809,15 +813,15 @@ class Run {
     }
     this.showAnswers(outcome, records);
     this.end('done');
-    announce(`${(pathWords[outcome.path] ?? pathWords.failed)[0]}. ${asText(outcome.text)}`);
+    announce(`${(lookUp(pathWords, outcome.path) ?? pathWords.failed)[0]}. ${asText(outcome.text)}`);
   }
 
   showAnswers(outcome, records) {
-    const [label, tone] = pathWords[outcome.path] ?? pathWords.failed;
+    const [label, tone] = lookUp(pathWords, outcome.path) ?? pathWords.failed;
     this.path.textContent = label;
     this.node.dataset.tone = tone;
     this.path.dataset.tone = tone;
-    const text = asText(outcome.text);
+    const text = Object.hasOwn(pathWords, outcome.path) ? asText(outcome.text) : '';
     const said = quote('p', 'said', text);
     this.said.replaceChildren(...(text ? [said] : []), make('p', 'why', this.reason(outcome, records)));
     this.said.className = 'section';
@@ -956,7 +960,7 @@ class Run {
 
   /** Its label in the history. */
   status() {
-    if (this.state === 'done') return pathWords[this.outcome.path] ?? pathWords.failed;
+    if (this.state === 'done') return lookUp(pathWords, this.outcome.path) ?? pathWords.failed;
     return {running: ['Running', 'accent'], failed: ['Failed', 'harmful'], cancelled: ['Cancelled', '']}[this.state];
   }
 
@@ -1117,10 +1121,9 @@ async function transact(run, signal) {
   }
   if (!response.ok) throw await problemOfResponse(response);
   for await (const [name, data] of eventsOf(response, signal)) {
-    const event = parseJson(data);
-    if (name === 'step') run.onStep(event);
-    if (name === 'error') throw problemOf(event, asCount(asObject(event.error).status), 0);
-    if (name === 'outcome') return run.onOutcome(event);
+    if (name === 'step') run.onStep(parseJson(data));
+    if (name === 'error') throw problemOf(parseJson(data), 0, 0);
+    if (name === 'outcome') return run.onOutcome(parseJson(data));
   }
   throw cut();
 }

@@ -88,12 +88,16 @@ struct Config {
       if (route.policy) check_policy(*route.policy);
     }
     const auto& b = o.bounds;
-    if (b.max_header_bytes < 256 || b.max_header_bytes > (std::size_t{1} << 20)) throw bad("bounds: max_header_bytes ranges from 256 to 1 MiB");
-    if (b.max_body_bytes == 0 || b.max_body_bytes > (std::size_t{2} << 30)) throw bad("bounds: max_body_bytes ranges from 1 to 2 GiB");
-    if (b.max_buffered_bytes < b.max_body_bytes && b.max_buffered_bytes < 64 * 1024) throw bad("bounds: max_buffered_bytes is below 64 KiB");
+    if (b.max_header_bytes < 256 || b.max_header_bytes > (std::size_t{1} << 20))
+      throw bad("bounds: max_header_bytes ranges from 256 to 1 MiB");
+    if (b.max_body_bytes == 0 || b.max_body_bytes > (std::size_t{2} << 30))
+      throw bad("bounds: max_body_bytes ranges from 1 to 2 GiB");
+    if (b.max_buffered_bytes < b.max_body_bytes && b.max_buffered_bytes < 64 * 1024)
+      throw bad("bounds: max_buffered_bytes is below 64 KiB");
     if (b.max_connections == 0 || b.max_in_flight == 0) throw bad("bounds: max_connections and max_in_flight are at least 1");
     if (o.threads > 256) throw bad("threads: at most 256");
-    if (o.certificate_file.empty() != o.private_key_file.empty()) throw bad("TLS needs both certificate_file and private_key_file");
+    if (o.certificate_file.empty() != o.private_key_file.empty())
+      throw bad("TLS needs both certificate_file and private_key_file");
     if (o.chat.max_choices == 0 || o.chat.max_depth < 8) throw bad("chat: max_choices is at least 1, max_depth at least 8");
   }
 

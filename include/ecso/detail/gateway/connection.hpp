@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ecso/detail/gateway/read_buffer.hpp>
+#include <ecso/detail/gateway/body_memory.hpp>
 #include <ecso/detail/gateway/request_head.hpp>
 #include <ecso/detail/gateway/response_reader.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
@@ -27,15 +27,6 @@
 #include <vector>
 
 namespace ecso::detail::gateway {
-
-/// A request's body, in memory that is not written twice.
-struct Body {
-  std::unique_ptr<char[]> bytes;
-  std::size_t size = 0;
-  ecso::gateway::Gate::Lease lease = {};  ///< Its share of the memory for bodies.
-
-  [[nodiscard]] std::string_view view() const noexcept { return {bytes.get(), size}; }
-};
 
 /// What is said to a client.
 struct Response {
@@ -100,20 +91,21 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     expire_after(bounds->idle_timeout);
     for (;;) {
       error_code error;
-      const std::size_t used = put(*parser_, buffer_.data(), error);
-      buffer_.consume(used);
-      if (is_idle_ && (used > 0 || buffer_.size() > 0)) {
+      const std::size_t used = put(*parser_, wire_.arrived().data(), error);
+      wire_.arrived().consume(used);
+      if (is_idle_ && (used > 0 || wire_.arrived().size() > 0)) {
         is_idle_ = false;
         began_ = Clock::now();
         expire_after(bounds->header_timeout);
       }
       if (error) co_return refused_head(error);
       if (parser_->is_header_done()) break;
-      if (buffer_.size() >= bounds->max_header_bytes) co_return HeadResult{NoRequest::too_large, {431, "the header is too large"}};
+      if (wire_.arrived().size() >= bounds->max_header_bytes)
+        co_return HeadResult{NoRequest::too_large, {431, "the header is too large"}};
       auto filled = co_await fill(bounds->max_header_bytes + 1024);
       if (!filled) continue;
       if (is_late_ && !is_idle_) co_return HeadResult{NoRequest::bad, {408, "the header took too long"}};
-      if (!is_idle_ && buffer_.size() > 0 && filled != asio::error::operation_aborted && !is_late_) is_gone_ = true;
+      if (!is_idle_ && wire_.arrived().size() > 0 && filled != asio::error::operation_aborted && !is_late_) is_gone_ = true;
       co_return HeadResult{NoRequest::closed, {}};
     }
     expire_never();
@@ -123,7 +115,8 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   }
 
   /// Reads the body of the request whose head was read, into `body`. Nothing if all went well.
-  Task<std::optional<HeadFault>> read_body(const ecso::gateway::Bounds* bounds, std::shared_ptr<ecso::gateway::Gate> memory, Body* body) {
+  Task<std::optional<HeadFault>> read_body(const ecso::gateway::Bounds* bounds, std::shared_ptr<ecso::gateway::Gate> room,
+                                           std::shared_ptr<BodyMemory> memory, Body* body) {
     constexpr std::size_t chunked_start = std::size_t{64} * 1024;
     if (head_.content_length > bounds->max_body_bytes) {
       co_return HeadFault{413, "the body is larger than this gateway takes"};
@@ -132,9 +125,11 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     if (length == 0 && !head_.is_chunked) co_return std::nullopt;
     is_late_ = false;
     expire_after(bounds->body_timeout);
-    auto has_room = co_await wait_for(memory, head_.is_chunked ? chunked_start : length, &body->lease);
-    if (!has_room) co_return HeadFault{is_late_ ? 503 : 413, is_late_ ? "no memory for the body became free in time" : "the body is larger than this gateway has memory for"};
-    const bool is_awaited = head_.expects_continue && buffer_.size() == 0;
+    auto has_room = co_await wait_for(room, head_.is_chunked ? chunked_start : length, &body->lease);
+    if (!has_room)
+      co_return HeadFault{is_late_ ? 503 : 413, is_late_ ? "no memory for the body became free in time"
+                                                         : "the body is larger than this gateway has memory for"};
+    const bool is_awaited = head_.expects_continue && wire_.arrived().size() == 0;
     if (is_awaited) {
       static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
       std::vector<asio::const_buffer> pieces{asio::buffer(go_on.data(), go_on.size())};
@@ -143,15 +138,15 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     }
     expire_after(bounds->body_timeout);
     if (head_.is_chunked) {
-      auto fault = co_await read_chunks(bounds, body);
+      auto fault = co_await read_chunks(bounds, memory, body);
       co_return fault;
     }
-    body->bytes = std::make_unique_for_overwrite<char[]>(length);
+    body->allocate(std::move(memory), length);
     while (body->size < length) {
-      const std::size_t at_hand = std::min(buffer_.size(), length - body->size);
+      const std::size_t at_hand = std::min(wire_.arrived().size(), length - body->size);
       if (at_hand > 0) {
-        std::memcpy(body->bytes.get() + body->size, buffer_.data().data(), at_hand);
-        buffer_.consume(at_hand);
+        std::memcpy(body->data() + body->size, wire_.arrived().data().data(), at_hand);
+        wire_.arrived().consume(at_hand);
         body->size += at_hand;
         continue;
       }
@@ -160,7 +155,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
         if (filled) co_return cut_body();
         continue;
       }
-      auto read = co_await wire_.read_some(asio::buffer(body->bytes.get() + body->size, length - body->size));
+      auto read = co_await wire_.read_some(asio::buffer(body->data() + body->size, length - body->size));
       if (std::get<0>(read)) co_return cut_body();
       body->size += std::get<1>(read);
     }
@@ -211,10 +206,10 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     is_late_ = false;
     expire_after(std::chrono::seconds{2});
     for (std::size_t drained = 0; drained < most_bytes;) {
-      buffer_.consume(buffer_.size());
+      wire_.arrived().consume(wire_.arrived().size());
       auto error = co_await fill(read_ahead_bytes);
       if (error) break;
-      drained += buffer_.size();
+      drained += wire_.arrived().size();
     }
     wire_.close();
   }
@@ -225,14 +220,15 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
       ecso::gateway::Gate::Lease lease;
     };
     auto grant = std::make_shared<Grant>();
-    auto entry = gate->enter(weight, [grant, event = granted_, executor = wire_.socket().get_executor()](ecso::gateway::Gate::Lease given) {
-      // It comes in the thread of whoever made room.
-      auto handed = std::make_shared<ecso::gateway::Gate::Lease>(std::move(given));
-      asio::post(executor, [grant, event, handed] {
-        grant->lease = std::move(*handed);
-        event->signal();
-      });
-    });
+    auto entry = gate->enter(
+        weight, [grant, event = granted_, executor = wire_.socket().get_executor()](ecso::gateway::Gate::Lease given) {
+          // It comes in the thread of whoever made room.
+          auto handed = std::make_shared<ecso::gateway::Gate::Lease>(std::move(given));
+          asio::post(executor, [grant, event, handed] {
+            grant->lease = std::move(*handed);
+            event->signal();
+          });
+        });
     using Answer = ecso::gateway::Gate::Answer;
     if (entry.answer == Answer::granted) *lease = std::move(entry.lease);
     if (entry.answer != Answer::waiting) co_return entry.answer == Answer::granted;
@@ -275,28 +271,29 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     return gone();
   }
 
-  Task<std::optional<HeadFault>> read_chunks(const ecso::gateway::Bounds* bounds, Body* body) {
+  Task<std::optional<HeadFault>> read_chunks(const ecso::gateway::Bounds* bounds, std::shared_ptr<BodyMemory> memory,
+                                             Body* body) {
     chunks_.clear();
     chunks_limit_ = bounds->max_body_bytes;
     parser_->eager(true);
     while (!parser_->is_done()) {
       error_code error;
-      const std::size_t used = put(*parser_, buffer_.data(), error);
-      buffer_.consume(used);
+      const std::size_t used = put(*parser_, wire_.arrived().data(), error);
+      wire_.arrived().consume(used);
       if (error) co_return HeadFault{400, "the chunks of the body are malformed"};
       if (chunks_.size() > chunks_limit_) co_return HeadFault{413, "the body is larger than this gateway takes"};
       if (chunks_.size() > body->lease.weight() && !body->lease.try_grow(chunks_.size())) {
         co_return HeadFault{503, "no memory for the body is free"};
       }
       if (parser_->is_done()) break;
-      if (used > 0 && buffer_.size() > 0) continue;
+      if (used > 0 && wire_.arrived().size() > 0) continue;
       auto filled = co_await fill(read_ahead_bytes);
       if (filled) co_return cut_body();
     }
     expire_never();
+    body->allocate(std::move(memory), std::max<std::size_t>(chunks_.size(), 1));
     body->size = chunks_.size();
-    body->bytes = std::make_unique_for_overwrite<char[]>(std::max<std::size_t>(chunks_.size(), 1));
-    std::memcpy(body->bytes.get(), chunks_.data(), chunks_.size());
+    std::memcpy(body->data(), chunks_.data(), chunks_.size());
     chunks_ = {};
     co_return std::nullopt;
   }
@@ -308,9 +305,9 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   /// Reads what there is, at least a byte.
   Task<error_code> fill(std::size_t most_bytes) {
     if (!is_reading_) {
-      const asio::mutable_buffer room = buffer_.prepare(std::max(most_bytes, buffer_.size() + 1));
+      const asio::mutable_buffer room = wire_.arrived().prepare(std::max(most_bytes, wire_.arrived().size() + 1));
       auto read = co_await wire_.read_some(room);
-      buffer_.commit(std::get<1>(read));
+      wire_.arrived().commit(std::get<1>(read));
       co_return std::get<0>(read);
     }
     while (is_reading_) co_await readable_.wait();
@@ -318,12 +315,12 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   }
 
   void start_reading(std::size_t most_bytes) {
-    const asio::mutable_buffer room = buffer_.prepare(most_bytes);
+    const asio::mutable_buffer room = wire_.arrived().prepare(most_bytes);
     if (room.size() == 0) return;  // a client that sends that far ahead is watched no more
     is_reading_ = true;
     wire_.read_some(room, [self = shared_from_this(), most_bytes](const error_code& error, std::size_t count) {
       self->is_reading_ = false;
-      self->buffer_.commit(count);
+      self->wire_.arrived().commit(count);
       self->read_error_ = error;
       self->readable_.signal();
       if (!self->on_gone_) return;
@@ -350,7 +347,6 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
 
   Wire wire_;
   std::string address_;
-  ReadBuffer buffer_{4 * 1024};
   std::optional<RequestParser> parser_;
   RequestHead head_;
   std::string chunks_;

@@ -42,9 +42,9 @@ struct ExchangeSetup {
   std::vector<std::shared_ptr<Upstream>> upstreams = {};  ///< In the order to try them.
   std::shared_ptr<const Policy> policy = {};
   ecso::gateway::StreamMode stream = ecso::gateway::StreamMode::hold;
-  std::string query = {};    ///< Of the client's target, with its question mark.
+  std::string query = {};                                    ///< Of the client's target, with its question mark.
   std::function<std::string(const Upstream&)> headers = {};  ///< Lines for an upstream.
-  bool shows_progress = true;  ///< Whether a stream's comments tell the steps.
+  bool is_trace = false;  ///< The steps are wanted, by a `StepWatcher`, and no stream of the answer.
 };
 
 /// How an exchange failed, for the client.
@@ -80,7 +80,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   void begin(StepWatcher watcher = {}) {
     watcher_ = std::move(watcher);
     expire_after(policy_->deadline);
-    tracks_.push_back(std::make_unique<Track>(*this, 0, EcsoProtocol{chat_->conversation(), policy_, capabilities(), Sampling{}}));
+    tracks_.push_back(
+        std::make_unique<Track>(*this, 0, EcsoProtocol{chat_->conversation(), policy_, capabilities(), Sampling{}}));
     tracks_.front()->run.begin();
   }
 
@@ -123,7 +124,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     for (const auto& track : tracks_) {
       const Outcome& outcome = track->protocol.outcome();
       make_sure_it_was_verified(*track, outcome);
-      releases.push_back({outcome.path, track->regenerated.get(), outcome.path == Path::refused ? outcome.text : std::string_view{}});
+      releases.push_back(
+          {outcome.path, track->regenerated.get(), outcome.path == Path::refused ? outcome.text : std::string_view{}});
     }
     const std::string note = note_json();
     const ecso::gateway::ReleaseNote beside{.ecso = note, .usage = usage(), .replace_usage = true};
@@ -191,12 +193,15 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     if (!is_window && !has_marks) return setup_.policy;
     auto policy = std::make_shared<Policy>(*setup_.policy);
     if (chat_->choices() > 1) policy->incremental_check = {};
-    if (is_window && !has_marks) policy->incremental_check = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096};
+    if (is_window && !has_marks)
+      policy->incremental_check = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096};
     return policy;
   }
 
+  [[nodiscard]] bool is_streamed() const { return chat_->stream() && !setup_.is_trace; }
+
   [[nodiscard]] bool is_window() const {
-    return chat_->stream() && chat_->choices() == 1 && setup_.stream == ecso::gateway::StreamMode::window;
+    return is_streamed() && chat_->choices() == 1 && setup_.stream == ecso::gateway::StreamMode::window;
   }
 
   [[nodiscard]] Capabilities capabilities() const {
@@ -206,7 +211,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
             .logprobs = is_chat && dialect.logprobs != LogprobStyle::none,
             .forced_choice = is_chat && dialect.choices != ChoiceStyle::none,
             .concurrent = true,
-            .streaming = chat_->stream()};
+            .streaming = is_streamed()};
   }
 
   void on_expired() override { give_up(Error{Errc::timeout, "the time for the query is over"}); }
@@ -215,8 +220,9 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
 
   void start(std::size_t track, const PendingCall& call) {
     if (call.step() == Step::answer && track > 0) return;  // the first track's call is for all
+    if (track == 0) show_steps();
     if (watcher_.on_start && track == 0) watcher_.on_start(call);
-    if (chat_->stream() && setup_.shows_progress && track == 0) announce(call);
+    if (is_streamed() && track == 0) announce(call);
     if (call.step() == Step::answer) {
       spawn(call_answer(shared_from_this()));
       return;
@@ -234,7 +240,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
 
   void announce(const PendingCall& call) {
     if (call.step() == Step::answer) return;
-    events_ += fmt::format(": ecso {{\"step\":\"{}\",\"round\":{},\"state\":\"started\"}}\n\n", to_string(call.step()), call.round);
+    events_ +=
+        fmt::format(": ecso {{\"step\":\"{}\",\"round\":{},\"state\":\"started\"}}\n\n", to_string(call.step()), call.round);
     changed_.signal();
   }
 
@@ -278,7 +285,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     for (const auto& upstream : self->upstreams()) {
       error.reset();
       self->upstream_response_.reset();
-      self->answer_ = self->chat_->reader(self->chat_->stream());
+      self->answer_ = self->chat_->reader(self->is_streamed());
       auto call = std::make_shared<UpstreamCall>(self->sweeper_, upstream);
       self->answer_call_ = call;
       self->upstream_ = upstream;
@@ -287,7 +294,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
       try {
         if (self->is_given_up_) throw Error{Errc::cancelled, "the call was cancelled"};
         ResponseSink sink = self->answer_sink();
-        UpstreamRequest request = self->request_of(*upstream, self->chat_->answer(std::nullopt));
+        UpstreamRequest request =
+            self->request_of(*upstream, self->chat_->answer(self->setup_.is_trace ? std::optional{false} : std::nullopt));
         auto response = co_await call->send(call, std::move(request), std::move(sink));
         if (response.status >= 300) {
           error = server_error(response.status, response.body, response.retry_after, upstream->options().url);
@@ -301,6 +309,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
         error = Error{Errc::internal, thrown.what()};
       }
       self->count_end(*upstream, Step::answer, error, since);
+      self->answer_duration_ = Clock::now() - since;
       if (!error) {
         upstream->mark_up();
         break;
@@ -377,13 +386,16 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   [[nodiscard]] static Reply reply_of(const ecso::gateway::UpstreamAnswer& answer, Step step, const OpenAiDialect& dialect) {
     using ecso::gateway::AnswerText;
     Reply reply = answer.reply(0, step == Step::regenerate ? AnswerText::everything : AnswerText::content);
-    if (asks_for_verdict(step) && dialect.choices == ChoiceStyle::response_format) reply.text = openai_choice(std::move(reply.text));
+    if (asks_for_verdict(step) && dialect.choices == ChoiceStyle::response_format)
+      reply.text = openai_choice(std::move(reply.text));
     return reply;
   }
 
-  [[nodiscard]] static std::optional<OpenAiDialect> plainer_dialect(const Ask& ask, const OpenAiDialect& dialect, const Error& error) {
+  [[nodiscard]] static std::optional<OpenAiDialect> plainer_dialect(const Ask& ask, const OpenAiDialect& dialect,
+                                                                    const Error& error) {
     if (ask.step == Step::regenerate) return std::nullopt;
-    const CallOptions& options = std::visit([](const auto& request) -> const CallOptions& { return request.options; }, ask.request);
+    const CallOptions& options =
+        std::visit([](const auto& request) -> const CallOptions& { return request.options; }, ask.request);
     return openai_fallback(dialect, options, error);
   }
 
@@ -407,7 +419,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
       // A protocol that broke the answer off has gone on without it.
       const bool is_awaited = !tracks_.front()->run.done() && tracks_.front()->protocol.outcome().steps.empty();
       const std::size_t choices = answer_->choices();
-      if (choices > setup_.options->chat.max_choices) throw Error{Errc::bad_reply, "the answer has more choices than may be asked for"};
+      if (choices > setup_.options->chat.max_choices)
+        throw Error{Errc::bad_reply, "the answer has more choices than may be asked for"};
       if (choices > 1 && is_awaited) {
         for (std::size_t choice = 1; choice < choices; ++choice) {
           tracks_.push_back(std::make_unique<Track>(*this, choice, tracks_.front()->protocol));
@@ -423,10 +436,12 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   [[nodiscard]] Reply answer_reply(std::size_t choice) const {
     Reply reply = answer_->reply(choice, ecso::gateway::AnswerText::everything);
     if (!chat_->prefill().empty()) reply.text.insert(0, chat_->prefill());
+    reply.duration = answer_duration_;
     return reply;
   }
 
-  void on_step(const Ask& ask, Reply reply, std::unique_ptr<ecso::gateway::UpstreamAnswer> reader, const std::optional<Error>& error) {
+  void on_step(const Ask& ask, Reply reply, std::unique_ptr<ecso::gateway::UpstreamAnswer> reader,
+               const std::optional<Error>& error) {
     guarded([&] {
       Track& track = *tracks_[ask.track];
       track.under_way.erase(ask.id);
@@ -479,7 +494,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
 
   /// Tells the protocol what there is of the answer at the marks of its policy.
   void report_progress() {
-    if (is_done_ || !chat_->stream()) return;
+    if (is_done_ || !is_streamed()) return;
     Track& track = *tracks_.front();
     const auto marks = track.protocol.report_at(answer_id);
     if (next_mark_ >= marks.size()) return;
@@ -488,7 +503,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     if (so_far.size() / bytes_a_token < static_cast<std::size_t>(marks[next_mark_])) return;
     const bool is_checking = std::ranges::any_of(track.protocol.pending(), &PendingCall::early);
     if (is_checking) return;
-    while (next_mark_ < marks.size() && so_far.size() / bytes_a_token >= static_cast<std::size_t>(marks[next_mark_])) ++next_mark_;
+    while (next_mark_ < marks.size() && so_far.size() / bytes_a_token >= static_cast<std::size_t>(marks[next_mark_]))
+      ++next_mark_;
     checked_bytes_ = so_far.size();
     track.run.progress(answer_id, std::string{chat_->prefill()}.append(so_far));
   }
@@ -568,6 +584,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   bool is_given_up_ = false;
   bool is_done_ = false;
   std::size_t calls_under_way_ = 0;
+  std::chrono::nanoseconds answer_duration_{0};
   Clock::time_point busy_since_{};
   std::chrono::nanoseconds upstream_time_{0};
 };

@@ -95,8 +95,8 @@ struct HeadFault {
   head.origin = value(http::field::origin);
   head.policy = value("x-ecso-policy");
   head.stream_mode = value("x-ecso-stream");
-  for (const std::string_view name : {"anthropic-version", "anthropic-beta", "openai-organization", "openai-project", "openai-beta",
-                                      "traceparent", "tracestate", "user-agent"}) {
+  for (const std::string_view name : {"anthropic-version", "anthropic-beta", "openai-organization", "openai-project",
+                                      "openai-beta", "traceparent", "tracestate", "user-agent"}) {
     const auto found = message.find(boost::beast::string_view{name.data(), name.size()});
     if (found == message.end()) continue;
     head.forwarded.append(name).append(": ").append(view_of(found->value())).append("\r\n");

@@ -90,7 +90,8 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] const std::string& id() {
     if (!id_.empty()) return id_;
     static const std::uint64_t start = std::random_device{}() | std::uint64_t{std::random_device{}()} << 32;
-    id_ = fmt::format("{:08x}{:08x}", start & 0xFFFFFFFF, worker_.shared->requests.fetch_add(1, std::memory_order_relaxed) & 0xFFFFFFFF);
+    id_ = fmt::format("{:08x}{:08x}", start & 0xFFFFFFFF,
+                      worker_.shared->requests.fetch_add(1, std::memory_order_relaxed) & 0xFFFFFFFF);
     return id_;
   }
 
@@ -112,7 +113,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<bool> serve() {
     keeps_alive_ = head().keeps_alive && !worker_.shared->is_draining;
     const Known* const route = route_of(head().path);
-    if (route == nullptr || (!config_->serves_page && (route->endpoint == Endpoint::page || route->endpoint == Endpoint::protect))) {
+    if (route == nullptr ||
+        (!config_->serves_page && (route->endpoint == Endpoint::page || route->endpoint == Endpoint::protect))) {
       return fail(404, "not_found_error", fmt::format("there is nothing at {}", printable(head().path)));
     }
     endpoint_ = route->endpoint;
@@ -154,7 +156,8 @@ class Session : public std::enable_shared_from_this<Session> {
       if (key == nullptr) {
         count(ecso::gateway::Rejection::key);
         extra_headers_ = "www-authenticate: Bearer\r\n";
-        return fail(401, "authentication_error", presented ? "the API key is not known here" : "an API key is needed: Authorization: Bearer KEY");
+        return fail(401, "authentication_error",
+                    presented ? "the API key is not known here" : "an API key is needed: Authorization: Bearer KEY");
       }
       client_ = key->name;
     }
@@ -191,7 +194,7 @@ class Session : public std::enable_shared_from_this<Session> {
     response.headers += std::exchange(extra_headers_, {});
     response.headers += cors_headers();
     auto is_taken = co_await connection_->respond(std::move(response), keeps_alive_, bounds());
-    co_return is_taken && keeps_alive_;
+    co_return is_taken&& keeps_alive_;
   }
 
   /// An error in the words of the API that was asked. The connection is closed if the body was not read.
@@ -201,7 +204,8 @@ class Session : public std::enable_shared_from_this<Session> {
     if (status == 499) return gone();
     const bool is_anthropic = endpoint_ == Endpoint::messages;
     return answer(status, "application/json",
-                  is_anthropic ? ecso::gateway::anthropic_error_body(status, code, message) : ecso::gateway::openai_error_body(code, message));
+                  is_anthropic ? ecso::gateway::anthropic_error_body(status, code, message)
+                               : ecso::gateway::openai_error_body(code, message));
   }
 
   Task<bool> gone() {
@@ -266,9 +270,10 @@ class Session : public std::enable_shared_from_this<Session> {
     if (head().origin.empty()) return {};
     for (const std::string& allowed : options().allowed_origins) {
       if (allowed != "*" && allowed != head().origin) continue;
-      return fmt::format("access-control-allow-origin: {}\r\nvary: origin\r\naccess-control-expose-headers: x-ecso-path, x-ecso-verdict, "
-                         "x-request-id, retry-after\r\n",
-                         allowed == "*" ? "*" : head().origin);
+      return fmt::format(
+          "access-control-allow-origin: {}\r\nvary: origin\r\naccess-control-expose-headers: x-ecso-path, x-ecso-verdict, "
+          "x-request-id, retry-after\r\n",
+          allowed == "*" ? "*" : head().origin);
     }
     return {};
   }
@@ -278,10 +283,11 @@ class Session : public std::enable_shared_from_this<Session> {
     response.status = 204;
     response.content_type = "text/plain";
     if (!cors_headers().empty()) {
-      response.headers = fmt::format("access-control-allow-methods: {}\r\naccess-control-allow-headers: authorization, content-type, "
-                                     "x-api-key, anthropic-version, anthropic-beta, x-ecso-policy, x-ecso-stream\r\n"
-                                     "access-control-max-age: 600\r\n",
-                                     method);
+      response.headers = fmt::format(
+          "access-control-allow-methods: {}\r\naccess-control-allow-headers: authorization, content-type, "
+          "x-api-key, anthropic-version, anthropic-beta, x-ecso-policy, x-ecso-stream\r\n"
+          "access-control-max-age: 600\r\n",
+          method);
     }
     return send(std::move(response));
   }
@@ -342,11 +348,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Task<bool> chat() {
     auto body = std::make_shared<Body>();
-    auto fault = co_await connection_->read_body(bounds(), worker_.shared->bodies, body.get());
+    auto fault = co_await connection_->read_body(bounds(), worker_.shared->bodies, worker_.shared->body_memory, body.get());
     if (fault) {
       if (fault->status == 413) count(ecso::gateway::Rejection::too_large);
       if (fault->status == 503) extra_headers_ = "retry-after: 1\r\n";
-      auto goes_on = co_await fail(fault->status, fault->status == 503 ? "overloaded_error" : "invalid_request_error", std::string{fault->message});
+      auto goes_on = co_await fail(fault->status, fault->status == 503 ? "overloaded_error" : "invalid_request_error",
+                                   std::string{fault->message});
       co_return goes_on;
     }
     is_body_read_ = true;
@@ -394,7 +401,7 @@ class Session : public std::enable_shared_from_this<Session> {
     }
     auto goes_on = co_await finish_chat();
     connection_->unwatch();
-    co_return goes_on && keeps_alive_;
+    co_return goes_on&& keeps_alive_;
   }
 
   /// @throws Error (bad_input)
@@ -408,7 +415,8 @@ class Session : public std::enable_shared_from_this<Session> {
     }
     model_ = chat->model();
     const ecso::gateway::Route* const route = config_->route_of(model_);
-    if (route == nullptr && !options().routes.empty()) throw Error{Errc::bad_input, "model: there is no route for \"" + printable(model_) + "\""};
+    if (route == nullptr && !options().routes.empty())
+      throw Error{Errc::bad_input, "model: there is no route for \"" + printable(model_) + "\""};
     ExchangeSetup setup{.options = config_->options, .metrics = worker_.shared->metrics};
     setup.upstreams = route == nullptr ? worker_.upstreams : worker_.upstreams_named(route->upstreams);
     setup.policy = route != nullptr && route->policy ? route->policy : options().policy;
@@ -420,12 +428,14 @@ class Session : public std::enable_shared_from_this<Session> {
     }
     if (options().overrides.stream_mode && !head().stream_mode.empty()) {
       const bool is_window = head().stream_mode == "window";
-      if (!is_window && head().stream_mode != "hold") throw Error{Errc::bad_input, "x-ecso-stream: it is neither hold nor window"};
+      if (!is_window && head().stream_mode != "hold")
+        throw Error{Errc::bad_input, "x-ecso-stream: it is neither hold nor window"};
       setup.stream = is_window ? ecso::gateway::StreamMode::window : ecso::gateway::StreamMode::hold;
     }
     setup.headers = [self = shared_from_this()](const Upstream& upstream) { return self->upstream_headers(upstream); };
-    setup.shows_progress = endpoint_ != Endpoint::protect;
-    exchange_ = std::make_shared<Exchange>(worker_.sweeper, connection_->wire().socket().get_executor(), std::move(setup), std::move(chat));
+    setup.is_trace = endpoint_ == Endpoint::protect;
+    exchange_ = std::make_shared<Exchange>(worker_.sweeper, connection_->wire().socket().get_executor(), std::move(setup),
+                                           std::move(chat));
   }
 
   Task<bool> finish_chat() {
@@ -489,7 +499,8 @@ class Session : public std::enable_shared_from_this<Session> {
       response.body = std::move(failure.upstream->body);
       return send(std::move(response));
     }
-    return answer(failure.status, "application/json", exchange_->chat().error_body(failure.status, "ecso_unverified", failure.message));
+    return answer(failure.status, "application/json",
+                  exchange_->chat().error_body(failure.status, "ecso_unverified", failure.message));
   }
 
   [[nodiscard]] Response stream_head() {
@@ -539,11 +550,13 @@ class Session : public std::enable_shared_from_this<Session> {
   // --- The full trace ---
 
   [[nodiscard]] StepWatcher watcher() {
+    steps_.clear();
     if (endpoint_ != Endpoint::protect || !exchange_->chat().stream()) return {};
     return {.on_start =
                 [this](const PendingCall& call) {
-                  steps_ += fmt::format("event: step\ndata: {{\"state\":\"started\",\"step\":\"{}\",\"round\":{},\"image\":{}}}\n\n",
-                                        to_string(call.step()), call.round, call.image);
+                  steps_ +=
+                      fmt::format("event: step\ndata: {{\"state\":\"started\",\"step\":\"{}\",\"round\":{},\"image\":{}}}\n\n",
+                                  to_string(call.step()), call.round, call.image);
                   exchange_->changed().signal();
                 },
             .on_end =
@@ -579,7 +592,6 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   Task<bool> stream_steps() {
-    steps_.clear();
     auto is_taken = co_await connection_->begin_stream(stream_head(), keeps_alive_, bounds());
     while (is_taken && (!exchange_->is_done() || !steps_.empty())) {
       if (steps_.empty()) {
@@ -598,7 +610,8 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string last;
     if (const auto failure = exchange_->failure()) {
       error_ = failure->message;
-      last = fmt::format("event: error\ndata: {}\n\n", exchange_->chat().error_body(failure->status, failure->code, failure->message));
+      last = fmt::format("event: error\ndata: {}\n\n",
+                         exchange_->chat().error_body(failure->status, failure->code, failure->message));
     } else {
       last = "event: outcome\ndata: " + outcome_json() + "\n\n";
     }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <ecso/backend/server_error.hpp>
-#include <ecso/detail/gateway/read_buffer.hpp>
 #include <ecso/detail/gateway/response_reader.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
@@ -159,7 +158,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
       };
     };
     begin();
-    ReadBuffer buffer{16 * 1024};
+    ReadBuffer& buffer = wire_->arrived();
     while (!parser->is_done()) {
       const asio::mutable_buffer room = buffer.prepare(max_head_bytes);
       auto read = co_await wire_->read_some(room);

@@ -47,7 +47,8 @@ struct UpstreamUrl {
   std::ranges::transform(url.host, url.host.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (url.host.empty()) throw fail("names no host");
   url.port = url.tls ? 443 : 80;
-  const std::string_view rest = host_end == authority.npos ? std::string_view{} : authority.substr(host_end + (has_brackets ? 1 : 0));
+  const std::string_view rest =
+      host_end == authority.npos ? std::string_view{} : authority.substr(host_end + (has_brackets ? 1 : 0));
   if (rest.empty()) return url;
   const char* const end = rest.data() + rest.size();
   const auto [stop, error] = std::from_chars(rest.data() + 1, end, url.port);

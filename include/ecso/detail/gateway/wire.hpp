@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/detail/gateway/read_buffer.hpp>
 #include <ecso/detail/gateway/task.hpp>
 
 #include <boost/asio/buffer.hpp>
@@ -30,6 +31,8 @@ class Wire {
   Wire& operator=(const Wire&) = delete;
 
   [[nodiscard]] Socket& socket() noexcept { return socket_; }
+  /// What has been read and not used.
+  [[nodiscard]] ReadBuffer& arrived() noexcept { return arrived_; }
 
   /// Shows that it is us.
   Task<error_code> accept_tls(std::shared_ptr<asio::ssl::context> context) {
@@ -102,6 +105,7 @@ class Wire {
   }
 
   Socket socket_;
+  ReadBuffer arrived_{4 * 1024};
   std::shared_ptr<asio::ssl::context> context_;
   std::optional<asio::ssl::stream<Socket&>> tls_;
 };

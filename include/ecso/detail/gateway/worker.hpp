@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/detail/gateway/body_memory.hpp>
 #include <ecso/detail/gateway/config.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
@@ -28,12 +29,14 @@ struct Shared {
       : on_request{std::move(on_request_)},
         in_flight{std::make_shared<ecso::gateway::Gate>(
             ecso::gateway::Gate::Options{options.bounds.max_in_flight, options.bounds.max_queued})},
-        bodies{std::make_shared<ecso::gateway::Gate>(ecso::gateway::Gate::Options{.capacity = options.bounds.max_buffered_bytes})} {}
+        bodies{
+            std::make_shared<ecso::gateway::Gate>(ecso::gateway::Gate::Options{.capacity = options.bounds.max_buffered_bytes})} {}
 
   std::shared_ptr<ecso::gateway::Metrics> metrics = std::make_shared<ecso::gateway::Metrics>();
   ecso::gateway::OnRequest on_request;
   std::shared_ptr<ecso::gateway::Gate> in_flight;
   std::shared_ptr<ecso::gateway::Gate> bodies;
+  std::shared_ptr<BodyMemory> body_memory = std::make_shared<BodyMemory>();
   std::atomic<bool> is_draining{false};
   std::atomic<std::size_t> connections{0};
   std::atomic<std::uint64_t> requests{0};
