@@ -86,6 +86,22 @@ missing_packages() {
   fi
 }
 
+# What some tests would like: they are skipped without it.
+wanted_packages() {
+  command -v node >/dev/null || echo nodejs
+  command -v npm >/dev/null || echo npm
+  command -v chromium >/dev/null || echo chromium
+  python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+}
+
+install_wanted() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+  for package in $(wanted_packages); do
+    printf 'bootstrap: installing %s\n' "$package" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$package" >&2 || true
+  done
+}
+
 install_missing() {
   missing=$(missing_packages "$1" | paste -s -d ' ' -)
   [ -n "$missing" ] || return 0
@@ -166,5 +182,8 @@ cd "$(dirname "$0")/.."
 install_missing "$command"
 case $command in
   demo) demo ;;
-  test) run_tests ;;
+  test)
+    install_wanted
+    run_tests
+    ;;
 esac

@@ -34,6 +34,12 @@ class WriteError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// What the command is to run, or to ask, cannot be had: a port, for example.
+class UnavailableError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 [[nodiscard]] int exit_code_of(const Error& error) noexcept;
 [[nodiscard]] int exit_code_of(const Outcome& outcome) noexcept;
 

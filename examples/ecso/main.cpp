@@ -5,6 +5,9 @@
 #include "printing.hpp"
 #include "protect.hpp"
 #include "settings.hpp"
+#if defined(ECSO_WITH_GATEWAY)
+#include "gateway/commands.hpp"
+#endif
 
 #include <ecso/core/policy_json.hpp>
 #include <ecso/version.hpp>
@@ -28,6 +31,7 @@ constexpr const char* examples = R"(Examples:
   ecso demo
   ecso protect --image photo.jpg --query "What is this?"
   ecso protect --backend openai:http://127.0.0.1:8080 --image photo.jpg --query "What is this?"
+  ecso serve --upstream http://127.0.0.1:8080/v1
   ecso backends --probe http://127.0.0.1:8080
   ecso models
   ecso policy paper
@@ -172,6 +176,13 @@ int run(int argc, char** argv) {
   add_model_settings(backends_command, flags);
 
   add_models_command(app);
+#if defined(ECSO_WITH_GATEWAY)
+  add_gateway_commands(app);
+#else
+  app.add_subcommand("serve", "Protect a model behind its own API: the gateway")->allow_extras()->callback([] {
+    throw UsageError{"serve: this ecso was built without Boost, OpenSSL, prometheus-cpp and spdlog, so it has no gateway"};
+  });
+#endif
 
   try {
     app.parse(argc, argv);
@@ -205,6 +216,8 @@ int main(int argc, char** argv) {
     return report(error.what(), exit_usage);
   } catch (const WriteError& error) {
     return report(error.what(), exit_cannot_write);
+  } catch (const UnavailableError& error) {
+    return report(error.what(), exit_unavailable);
   } catch (const ecso::Error& error) {
     return report(explain(error), exit_code_of(error));
   } catch (const std::exception& error) {

@@ -13,7 +13,7 @@
 set -euo pipefail
 
 readonly SKIP=77
-readonly PLAYWRIGHT=1.56.1
+readonly PLAYWRIGHT=1.65.1
 
 skip() {
   echo "browser: $*" >&2

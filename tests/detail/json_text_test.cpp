@@ -104,10 +104,9 @@ TEST_CASE("a chat request is read where it stands", "[json]") {
 TEST_CASE("an absent value answers every lookup with absent", "[json]") {
   const JsonText json{R"({"a":1,"b":[[],{}],"c":"x","":7})"};
   const JsonValue root = json.root();
-  for (const JsonValue& absent :
-       {JsonValue{}, root["x"], root["x"]["y"].at(3), root["a"]["b"], root["a"].at(0), root.at(0), root["b"]["a"],
-        root["b"].at(2), root["c"].at(0), root["b"].at(0).at(0), root["b"].at(1)["a"], root["A"], root["a\0"]}) {
-    if (absent.raw() == "1") continue;
+  for (const JsonValue& absent : {JsonValue{}, root["x"], root["x"]["y"].at(3), root["a"]["b"], root["a"].at(0), root.at(0),
+                                  root["b"]["a"], root["b"].at(2), root["c"].at(0), root["b"].at(0).at(0), root["b"].at(1)["a"],
+                                  root["A"], root[std::string_view{"a\0", 2}]}) {
     CHECK_FALSE(absent);
     CHECK(absent.kind() == JsonKind::null);
     CHECK_FALSE((absent.is_null() || absent.is_string() || absent.is_array() || absent.is_object() || absent.is_number()));
@@ -365,7 +364,7 @@ TEST_CASE("a member that stands twice is refused, names compared as they read", 
   CHECK(problem(R"({"a":"b","b":"a"})").empty());
 
   // A name may be anything; an error is one line and not long.
-  CHECK(problem(R"({"a\nb\u0000":1,"a\nb\u0000":2})") == "a member stands twice: a?b? at byte 15");
+  CHECK(problem(R"({"a\nb\u0000":1,"a\nb\u0000":2})") == "a member stands twice: a?b? at byte 16");
   const std::string name = "\"" + repeated("é", 1000) + "\"";
   CHECK(problem("{" + name + ":1," + name + ":2}") == "a member stands twice: " + repeated("é", 64) + " at byte 2006");
 }

@@ -1,7 +1,6 @@
 // Bodies that mean one thing to one reader and another to the next. Whatever the model is shown, the check has been shown.
 
 #include <ecso/core/step.hpp>
-#include <ecso/gateway/gateway.hpp>
 
 #include <chrono>
 #include <cstddef>

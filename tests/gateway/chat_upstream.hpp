@@ -82,6 +82,11 @@ class ChatUpstream {
     return Step::answer;
   }
 
+  /// An event of a stream that says so much more.
+  [[nodiscard]] static std::string event(const std::string& text) {
+    return "data: " + nlohmann::json{{"choices", {{{"delta", {{"content", text}}}, {"finish_reason", nullptr}}}}}.dump() + "\n\n";
+  }
+
  private:
   static bool is_chat(std::string_view head) { return head.starts_with("POST "); }
 
@@ -121,15 +126,11 @@ class ChatUpstream {
     if (!connection.send(start)) return false;
     const std::size_t size = options_.answer.size() / std::max<std::size_t>(options_.stream_pieces, 1) + 1;
     for (std::size_t at = 0; at < options_.answer.size(); at += size) {
-      if (!connection.send(chunk(kind_.frame(piece(options_.answer.substr(at, size)))))) return false;
+      if (!connection.send(chunk(event(options_.answer.substr(at, size))))) return false;
       if (options_.stream_pause.count() > 0 && !connection.pause(options_.stream_pause)) return false;
     }
     const auto end = kind_.messages("", Ending::stop, {});
     return connection.send(chunk(kind_.frame(end.back())) + chunk(kind_.end_mark()) + chunk(""));
-  }
-
-  [[nodiscard]] static std::string piece(const std::string& text) {
-    return nlohmann::json{{"choices", {{{"delta", {{"content", text}}}, {"finish_reason", nullptr}}}}}.dump();
   }
 
   [[nodiscard]] std::string text_of(Step step, const std::string& body) const {

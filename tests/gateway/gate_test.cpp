@@ -218,6 +218,10 @@ TEST_CASE("what a forgotten callback owns may give back", "[gateway][gate]") {
     CHECK(gate->cancel(second.ticket));
     CHECK(gate->waiting() == 0);
   }
+  SECTION("when all are forgotten") {
+    gate->forget_waiting();
+    CHECK(gate->waiting() == 0);
+  }
   SECTION("when the gate ends") { gate.reset(); }
 }
 

@@ -1,6 +1,5 @@
 // What a client may ask for, and how: targets, methods, keeping connections, pipelining.
 
-#include <ecso/gateway/gateway.hpp>
 #include <ecso/gateway/options.hpp>
 
 #include <chrono>

@@ -1,7 +1,6 @@
 // Requests that are no HTTP, contradict themselves or are too large: refused, the connection closed, and nothing in a body is
 // ever taken for a request.
 
-#include <ecso/gateway/gateway.hpp>
 #include <ecso/gateway/options.hpp>
 #include <ecso/gateway/request_record.hpp>
 

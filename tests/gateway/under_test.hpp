@@ -3,18 +3,19 @@
 // What the gateway's tests by raw sockets have in common: chats of both APIs as bytes, and what their answers say.
 
 #include <ecso/detail/base64.hpp>
-#include <ecso/gateway/gateway.hpp>
 #include <ecso/gateway/options.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "support/fault_server.hpp"
+#include "support/gateway_server.hpp"
 #include "support/http_socket.hpp"
 #include "support/image_bytes.hpp"
 #include "support/sanitizers.hpp"
@@ -22,6 +23,17 @@
 namespace ecso::test {
 
 inline constexpr int slowness = is_sanitized ? 3 : 1;
+
+/// Whether something comes true in time.
+template <typename Condition>
+[[nodiscard]] bool within(std::chrono::milliseconds time, const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  }
+  return true;
+}
 
 /// What a client speaks.
 enum class Api { chat, messages };
@@ -154,7 +166,7 @@ inline void read_events(std::string_view body, Api api, Said& said) {
 
 /// A gateway that runs.
 struct GatewayUnderTest {
-  gateway::Gateway gateway;
+  GatewayServer gateway;
 
   explicit GatewayUnderTest(gateway::Options options, gateway::OnRequest on_request = {})
       : gateway{std::move(options), std::move(on_request)} {

@@ -3,7 +3,6 @@
 
 #include <ecso/core/policy.hpp>
 #include <ecso/core/step.hpp>
-#include <ecso/gateway/gateway.hpp>
 #include <ecso/gateway/options.hpp>
 
 #include <chrono>

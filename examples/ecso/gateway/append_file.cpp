@@ -14,7 +14,20 @@
 
 namespace ecso::command {
 
-AppendFile::AppendFile(std::string path, mode_t mode) : path_{std::move(path)}, mode_{mode}, fd_{open()} {}
+namespace {
+
+int open_file(const std::string& path, mode_t mode) {
+  if (path == "-") return STDERR_FILENO;
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode);
+  if (fd < 0) {
+    throw WriteError{fmt::format("{}: cannot be opened for writing: {}", one_line(path), std::generic_category().message(errno))};
+  }
+  return fd;
+}
+
+}  // namespace
+
+AppendFile::AppendFile(std::string path, mode_t mode) : path_{std::move(path)}, fd_{open_file(path_, mode)} {}
 
 AppendFile::~AppendFile() {
   if (fd_ != STDERR_FILENO) ::close(fd_);
@@ -31,23 +44,6 @@ int AppendFile::write(std::string_view line) noexcept {
     is_cut_ = !line.empty();
   }
   return 0;
-}
-
-void AppendFile::reopen() {
-  const int fd = open();
-  const std::lock_guard lock{mutex_};
-  if (fd_ != STDERR_FILENO) ::close(fd_);
-  fd_ = fd;
-  is_cut_ = false;
-}
-
-int AppendFile::open() const {
-  if (path_ == "-") return STDERR_FILENO;
-  const int fd = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode_);
-  if (fd < 0)
-    throw WriteError{
-        fmt::format("{}: cannot be opened for writing: {}", one_line(path_), std::generic_category().message(errno))};
-  return fd;
 }
 
 }  // namespace ecso::command

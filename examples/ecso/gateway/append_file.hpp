@@ -23,19 +23,12 @@ class AppendFile {
   /// @return 0, or the number of the error; a line of which only a part could be written is ended.
   int write(std::string_view line) noexcept;
 
-  /// Opens the file by its name again, as is needed when it was moved away; the old one stays open if that fails.
-  /// @throws WriteError
-  void reopen();
-
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:
-  [[nodiscard]] int open() const;
-
   const std::string path_;
-  const mode_t mode_;
   std::mutex mutex_;
-  int fd_ = -1;
+  const int fd_;
   bool is_cut_ = false;  ///< The last line lacks its end.
 };
 

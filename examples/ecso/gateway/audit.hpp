@@ -45,9 +45,6 @@ class Audit {
   void request(const gateway::RequestRecord& record);
   /// Lines that could not be written.
   [[nodiscard]] std::size_t lost() const noexcept { return lost_; }
-  /// Opens the file again: it may have been moved away.
-  /// @throws WriteError
-  void reopen() { file_.reopen(); }
 
  private:
   void lose(std::string_view why);

@@ -97,6 +97,8 @@ std::string request_line(const gateway::RequestRecord& record, std::chrono::syst
 
 LogLevel level_of(const gateway::RequestRecord& record) noexcept {
   if (record.status >= 500) return LogLevel::error;
+  const bool is_probe = record.target == "/healthz" || record.target == "/readyz" || record.target == "/metrics";
+  if (is_probe && record.status < 400) return LogLevel::debug;
   return record.status >= 400 || !record.error.empty() ? LogLevel::warn : LogLevel::info;
 }
 
@@ -111,27 +113,18 @@ ServeLog::ServeLog(const LogSettings& settings)
 ServeLog::~ServeLog() { tell_dropped(); }
 
 void ServeLog::request(const gateway::RequestRecord& record) {
-  const LogLevel level = level_of(record);
-  if (level < level_) return;
-  write(level, request_line(record, std::chrono::system_clock::now(), content_));
+  if (level_of(record) < level_) return;
+  write(request_line(record, std::chrono::system_clock::now(), content_));
 }
 
 void ServeLog::message(LogLevel level, std::string_view text) {
   if (level < level_) return;
   JsonLine line;
   line.member("time", rfc3339(std::chrono::system_clock::now())).member("level", name_of(level)).member("message", text);
-  write(level, std::move(line).finish());
+  write(std::move(line).finish());
 }
 
-void ServeLog::reopen() { file_->reopen(); }
-
-void ServeLog::set(LogLevel level, bool content) noexcept {
-  level_ = level;
-  content_ = content;
-}
-
-void ServeLog::write(LogLevel level, std::string line) {
-  static_cast<void>(level);
+void ServeLog::write(std::string_view line) {
   tell_dropped();
   logger_->log(spdlog::level::info, spdlog::string_view_t{line.data(), line.size()});
 }

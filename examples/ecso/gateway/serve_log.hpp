@@ -27,7 +27,7 @@ namespace ecso::command {
 [[nodiscard]] std::string request_line(const gateway::RequestRecord& record, std::chrono::system_clock::time_point time,
                                        bool content);
 
-/// How much a request deserves to be looked at, by its status.
+/// How much a request deserves to be looked at: by its status; those that only ask how the gateway is count as debug.
 [[nodiscard]] LogLevel level_of(const gateway::RequestRecord& record) noexcept;
 
 /// The log of `ecso serve`: JSON lines, written by a thread of its own. Where that falls behind, the oldest lines are dropped,
@@ -44,21 +44,16 @@ class ServeLog {
   void request(const gateway::RequestRecord& record);
   /// Something that the program does or meets.
   void message(LogLevel level, std::string_view text);
-  /// Opens the file again: it may have been moved away.
-  /// @throws WriteError
-  void reopen();
-  /// What may change while it is open.
-  void set(LogLevel level, bool content) noexcept;
 
  private:
-  void write(LogLevel level, std::string line);
+  void write(std::string_view line);
   void tell_dropped();
 
   std::shared_ptr<AppendFile> file_;
   std::shared_ptr<spdlog::details::thread_pool> pool_;
   std::shared_ptr<spdlog::async_logger> logger_;
-  std::atomic<LogLevel> level_;
-  std::atomic<bool> content_;
+  const LogLevel level_;
+  const bool content_;
   std::atomic<std::size_t> dropped_ = 0;  ///< As far as a line has said.
 };
 

@@ -144,22 +144,14 @@ class Reader {
   const std::vector<PolicyPointer>& options_policies() const { return settings_.gateway.policies; }
 
   void read_general(SettingsTable& root) {
-    if (const auto listen = find("listen", root, "listen")) parse_listen(*listen);
-    root.read("threads", options().threads, 0, 1024);
+    if (const auto listen = find("listen", root, "listen")) {
+      const ListenAddress place = parse_listen_address(listen->text, listen->source);
+      options().address = place.address;
+      options().port = place.port;
+    }
+    root.read("threads", options().threads, 0, 256);
     root.read("drain_timeout", options().drain_timeout);
     if (const auto policy = find("policy", root, "policy")) options().policy = policy_called(policy->text, !find("policy"));
-  }
-
-  void parse_listen(const Given& listen) {
-    const std::size_t colon = listen.text.rfind(':');
-    std::string address = listen.text.substr(0, colon);
-    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
-    if (colon == std::string::npos || address.empty() || (address.find(':') != std::string::npos && listen.text.front() != '[')) {
-      throw UsageError{fmt::format("{}: \"{}\" is not ADDRESS:PORT, such as 127.0.0.1:8800 or [::1]:8800", listen.source,
-                                   one_line(listen.text))};
-    }
-    options().address = address == "localhost" ? "127.0.0.1" : address;
-    options().port = static_cast<std::uint16_t>(parse_number(listen.text.substr(colon + 1), listen.source, 0, 65'535));
   }
 
   void read_upstreams(SettingsTable& root) {
@@ -272,7 +264,7 @@ class Reader {
     table.read("requests_per_second", bounds.requests_per_second, 0, 1e9);
     table.read("burst", bounds.burst, 0, 1e9);
     table.read("max_choices", options().chat.max_choices, 1, 128);
-    table.read("max_depth", options().chat.max_depth, 4, 1024);
+    table.read("max_depth", options().chat.max_depth, 8, 1024);
     table.finish();
   }
 
@@ -401,6 +393,18 @@ std::string names_of(const std::vector<std::string>& names) {
 
 }  // namespace
 
+ListenAddress parse_listen_address(std::string_view text, std::string_view source) {
+  const std::size_t colon = std::min(text.rfind(':'), text.size());
+  std::string_view address = text.substr(0, colon);
+  const bool is_bracketed = address.starts_with('[') && address.ends_with(']');
+  if (is_bracketed) address = address.substr(1, address.size() - 2);
+  if (colon == text.size() || address.empty() || (!is_bracketed && address.find(':') != std::string_view::npos)) {
+    throw UsageError{fmt::format("{}: \"{}\" is not ADDRESS:PORT, such as 127.0.0.1:8800 or [::1]:8800", source, one_line(text))};
+  }
+  const std::size_t port = parse_number(text.substr(colon + 1), source, 0, 65'535);
+  return {std::string{address == "localhost" ? "127.0.0.1" : address}, static_cast<std::uint16_t>(port)};
+}
+
 ServeSettings read_serve_settings(const ServeFlags& flags) {
   try {
     return Reader{flags}.read();
@@ -419,7 +423,7 @@ std::string describe(const ServeSettings& settings) {
   line("listen", fmt::format("{}://{}{}{}:{}", options.certificate_file.empty() ? "http" : "https", is_v6 ? "[" : "",
                              options.address, is_v6 ? "]" : "", options.port));
   if (options.simulated) line("upstream", "none: the built-in simulated model answers");
-  for (std::size_t i = 0; i < options.upstreams.size(); ++i) {
+  for (std::size_t i = 0; i < options.upstreams.size() && !options.simulated; ++i) {
     const UpstreamOptions& upstream = options.upstreams[i];
     const bool is_asked = std::ranges::find(settings.ask_dialect, i) != settings.ask_dialect.end();
     line("upstream", fmt::format("{}: {}{}{}{}", upstream.name, upstream.url, upstream.key.empty() ? "" : ", with a key",

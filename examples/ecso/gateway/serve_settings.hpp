@@ -5,9 +5,11 @@
 #include <ecso/gateway/options.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ecso::command {
@@ -49,6 +51,16 @@ struct ServeSettings {
 /// Flags of `ecso serve` by the name of their setting: config, upstream, listen, policy, dialect, api_key_file, client_keys,
 /// stream, audit, log, log_level.
 using ServeFlags = std::map<std::string, std::string, std::less<>>;
+
+/// Where to listen.
+struct ListenAddress {
+  std::string address;
+  std::uint16_t port = 0;
+};
+
+/// "127.0.0.1:8800", "[::1]:8800" or "localhost:8800".
+/// @throws UsageError that begins with `source`.
+[[nodiscard]] ListenAddress parse_listen_address(std::string_view text, std::string_view source);
 
 /// Reads flags, environment variables (ECSO_LISTEN and so on; none for the configuration file) and the configuration file, in
 /// that order of preference, with all files that they name but TLS certificates.

@@ -102,7 +102,7 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
   struct Event {
     std::size_t end;       ///< Of its bytes in `wire_`.
     std::size_t text_end;  ///< Bytes of text that have come with it and all before it.
-    enum class Kind : std::uint8_t { other, starts_text, starts_block, stops_block } kind = Kind::other;
+    enum class Kind : std::uint8_t { other, starts_message, starts_text, starts_block, stops_block } kind = Kind::other;
     std::int64_t index = 0;
   };
 
@@ -112,6 +112,7 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     std::size_t bytes = 0;
     std::vector<Open> open = {};
     std::int64_t next_index = 0;
+    bool has_start = false;
   };
 
   void require_finished() const {
@@ -139,6 +140,7 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     Event noted{};
     if (type == "message_start") {
       on_start(root["message"]);
+      noted.kind = Event::Kind::starts_message;
     } else if (type == "content_block_start") {
       noted = on_block(root);
     } else if (type == "content_block_delta") {
@@ -257,6 +259,7 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
   /// Notes that an event leaves.
   void give(const Event& event) {
     const auto is_it = [&](const Open& open) { return open.index == event.index; };
+    if (event.kind == Event::Kind::starts_message) given_.has_start = true;
     if (event.kind == Event::Kind::stops_block) std::erase_if(given_.open, is_it);
     if (event.kind != Event::Kind::starts_text && event.kind != Event::Kind::starts_block) return;
     given_.open.push_back({event.index, event.kind == Event::Kind::starts_text});
@@ -265,7 +268,7 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
 
   /// Ends what has left of the answer, or begins a message of which nothing has; gives the index of the next block.
   std::int64_t begin_other(AnthropicEvents& out) {
-    if (given_.bytes == 0) out.event("message_start", bare_start());
+    if (!given_.has_start) out.event("message_start", bare_start());
     for (const Open& open : given_.open) out.stop_block(open.index);
     given_.open.clear();
     return given_.next_index;

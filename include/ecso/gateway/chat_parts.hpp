@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -110,7 +109,8 @@ class JsonEdits {
 
   /// Puts `json` in the place of `part`, which is a view into the text. Parts must not overlap.
   void replace(std::string_view part, std::string json) {
-    changes_.push_back({static_cast<std::size_t>(part.data() - text_.data()), part.size(), std::move(json)});
+    const auto at = static_cast<std::size_t>(part.data() - text_.data());
+    changes_.insert(std::ranges::upper_bound(changes_, at, {}, &Change::at), {at, part.size(), std::move(json)});
   }
 
   /// Sets a member of an object of the text, which gets at most one that it did not have. `name` needs no escapes.
@@ -128,11 +128,9 @@ class JsonEdits {
 
   /// The text with all changes.
   [[nodiscard]] std::string text() const {
-    std::vector<Change> changes = changes_;
-    std::ranges::stable_sort(changes, std::less{}, &Change::at);
     std::string text;
     std::size_t at = 0;
-    for (const Change& change : changes) {
+    for (const Change& change : changes_) {
       text.append(text_.substr(at, change.at - at)).append(change.json);
       at = change.at + change.size;
     }
@@ -147,7 +145,7 @@ class JsonEdits {
   };
 
   std::string_view text_;
-  std::vector<Change> changes_;
+  std::vector<Change> changes_;  ///< In the order of their places.
 };
 
 }  // namespace ecso::gateway

@@ -81,10 +81,7 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
   /// Those who wait are forgotten.
-  ~Gate() {
-    handing_out_ = true;  // What the callbacks own may give back as it goes.
-    const auto forgotten = std::exchange(waiting_, {});
-  }
+  ~Gate() { forget_waiting(); }
 
   /// @param on_grant is called later if the answer is `waiting`. Empty: rather than wait, it does not come in.
   [[nodiscard]] Entry enter(std::size_t weight, OnGrant on_grant) {
@@ -108,6 +105,13 @@ class Gate {
     hand_out(lock);
     lock.unlock();  // Before what the callback owns goes: it may give back.
     return true;
+  }
+
+  /// Forgets all who wait, uncalled: for the end, before that which their callbacks would use goes.
+  void forget_waiting() {
+    decltype(waiting_) forgotten;
+    const std::lock_guard lock{mutex_};
+    forgotten.swap(waiting_);  // They end after the lock does: what they own may give back.
   }
 
   /// Changes the bounds. What is inside or waits already stays, and one that is now too heavy comes in when it is alone.

@@ -26,6 +26,7 @@ class OpenAiStreamedChoice {
     }
     take_delta(choice["delta"]);
     std::string other;
+    if (!choice["delta"].is_object()) append_texts(choice["delta"], openai_unsaid, other);
     append_other_texts(choice, {"delta"}, other);
     say(Said::other, 0, other);
     auto logprobs = openai_logprobs(choice);

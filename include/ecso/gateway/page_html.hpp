@@ -49,6 +49,7 @@ kbd { border: 1px solid var(--line); border-radius: 4px; padding: 0 .3em; backgr
 .stage:focus { outline: none; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .hint { font-size: .8125rem; color: var(--soft); }
+.ask, .run, .section, .answer { display: grid; grid-template-columns: minmax(0, 1fr); }
 .row { display: flex; gap: .75rem; align-items: baseline; justify-content: space-between; }
 
 button, select, input, textarea { font: inherit; color: inherit; }
@@ -75,14 +76,14 @@ h1, .tagline { white-space: nowrap; }
 .tagline { color: var(--soft); font-size: .9375rem; }
 .model { margin-left: auto; display: flex; align-items: center; gap: .5rem; font-size: .875rem; color: var(--soft); min-width: 0; }
 .model select, .model span { color: var(--ink); min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.banner { max-width: 79rem; margin: 0 auto .875rem; padding: .625rem 1rem; border-radius: 10px; background: var(--unsure-tint); border: 1px solid var(--unsure); font-size: .9375rem; }
+.banner { width: calc(100% - 3rem); max-width: 79rem; margin: 0 auto .875rem; padding: .625rem 1rem; border-radius: 10px; background: var(--unsure-tint); border: 1px solid var(--unsure); font-size: .9375rem; }
 .banner strong { color: var(--unsure); }
 main {
   display: grid; gap: 1.25rem; grid: "ask stage" auto "history stage" 1fr / minmax(19rem, 24rem) minmax(0, 1fr);
   max-width: 82rem; margin: 0 auto; padding: 0 1.5rem 3rem; align-items: start;
 }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 1.25rem; }
-.ask { grid-area: ask; display: grid; gap: .875rem; }
+.ask { grid-area: ask; gap: .875rem; }
 .stage { grid-area: stage; min-width: 0; scroll-margin-top: .5rem; }
 .history { grid-area: history; }
 
@@ -114,19 +115,18 @@ main {
 .examples span { font-size: .8125rem; line-height: 1.4; color: var(--soft); padding-right: .5rem; }
 .examples b { display: block; color: var(--ink); font-weight: 600; }
 
-.run { display: grid; gap: 1.25rem; }
+.run { gap: 1.25rem; }
 .asked { display: flex; flex-wrap: wrap; gap: .875rem; align-items: start; }
 .asked .pictures { display: flex; gap: .375rem; flex: none; }
 .asked img { width: 4.5rem; height: 3.375rem; object-fit: cover; border-radius: 8px; border: 1px solid var(--line); }
 .asked .words { flex: 1 1 12rem; min-width: 0; }
 .asked h2 { font-size: 1.25rem; letter-spacing: -.01em; white-space: pre-wrap; max-height: 8.1rem; overflow: auto; }
-.meta { color: var(--soft); font-size: .875rem; font-variant-numeric: tabular-nums; }
+.meta { color: var(--soft); font-size: .875rem; font-variant-numeric: tabular-nums; max-height: 3em; overflow: hidden; }
 .actions { display: flex; flex-wrap: wrap; gap: .5rem; }
 .actions button { min-height: 2.25rem; font-size: .875rem; padding: .25rem .75rem; }
-.command { position: relative; }
 pre { white-space: pre-wrap; background: var(--sunk); border-radius: 10px; padding: .875rem 1rem; max-height: 20rem; overflow: auto; font-size: .8125rem; }
 .answers { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 1.25rem; }
-.answer { display: grid; gap: .625rem; align-content: start; grid-row: 1; }
+.answer { gap: .625rem; align-content: start; grid-row: 1; }
 .answer.final { grid-column: 2; border: 1.5px solid var(--tone); box-shadow: 0 1px 2px rgb(0 0 0 / .05), 0 10px 28px -14px rgb(0 0 0 / .28); }
 .answer.first { grid-column: 1; background: none; }
 .answer .row { flex-wrap: wrap; align-items: center; gap: .25rem .75rem; min-height: 1.75rem; }
@@ -147,7 +147,7 @@ details[open] > summary { margin-bottom: .5rem; }
 .problem.calm { border-color: var(--edge); background: var(--sunk); }
 .problem button { margin-top: .375rem; }
 
-.section { display: grid; gap: 1rem; }
+.section { gap: 1rem; }
 .steps { position: relative; }
 .step { display: grid; grid-template-columns: 2rem minmax(0, 1fr); gap: 0 .875rem; padding-bottom: 1.125rem; position: relative; }
 .step:last-child { padding-bottom: 0; }
@@ -193,7 +193,7 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
 .read { background: var(--read); }
 .written { background: var(--written); }
 .bar .written { min-width: 2px; }
-.costs .number { text-align: right; white-space: nowrap; }
+.costs .number { text-align: right; overflow-wrap: normal; }
 .costs .number small { color: var(--soft); font-size: inherit; }
 .costs .total > * { border-top: 1px solid var(--line); padding-top: .625rem; font-weight: 600; align-self: stretch; }
 .costs .total .bar { background: none; border-radius: 0; height: auto; }
@@ -201,7 +201,7 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
 .history ol { display: grid; gap: .125rem; margin: .5rem -.625rem -.5rem; max-height: 26rem; overflow: auto; }
 .history ol button { display: grid; grid-template-columns: 2.75rem minmax(0, 1fr); gap: 0 .625rem; width: 100%; text-align: left; border: 0; background: none; padding: .5rem .625rem; align-items: center; font-weight: 400; }
 .history ol button:hover, .history [aria-current] { background: var(--sunk); }
-.history img, .history .none { width: 2.75rem; height: 2.0625rem; object-fit: cover; border-radius: 6px; background: var(--sunk); grid-row: span 2; }
+.history img, .history .none { width: 2.75rem; height: 2.0625rem; object-fit: cover; border-radius: 6px; border: 1px solid var(--line); grid-row: span 2; }
 .history b, .history small { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .history b { font-weight: 500; font-size: .9375rem; }
 .history small { color: var(--soft); font-size: .8125rem; }
@@ -210,7 +210,7 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
 @media (max-width: 60rem) {
   main { grid: "ask" auto "stage" auto "history" auto / minmax(0, 1fr); padding: 0 1rem 2rem; gap: 1rem; }
   .top { padding: .75rem 1rem; }
-  .banner { margin-inline: 1rem; }
+  .banner { width: calc(100% - 2rem); }
 }
 @media (max-width: 40rem) {
   .card { padding: 1rem; border-radius: 12px; }
@@ -228,7 +228,7 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
   .costs li { display: grid; grid: "what what" "time tokens" / minmax(0, 2fr) minmax(0, 5fr); gap: .125rem .875rem; }
   .what { grid-area: what; }
   .costs .bar { margin-top: .125rem; }
-  .costs .number { grid-row: 3; text-align: left; white-space: normal; }
+  .costs .number { grid-row: 3; text-align: left; }
   .costs .total .bar { display: none; }
   .costs .total .number { border: 0; padding: 0; }
 }
@@ -307,14 +307,14 @@ const maxInlineImage = 2000;  // Characters of a data URI that a command still s
 const maxEventBytes = 64 * 1024 * 1024;
 const maxHistory = 50;
 
+// Number, name, and what happens, with an image and without.
 const stepWords = {
-  answer: ['Answer', 'with the image in front of it'],
-  check: ['Check', 'is that answer harmful?'],
-  caption: ['Describe', 'the image becomes words'],
-  regenerate: ['Answer with eyes closed', 'from the words alone'],
-  recheck: ['Check again', 'is the new answer harmful?'],
+  answer: ['1', 'Answer', 'with the image in front of it', 'to the question'],
+  check: ['2', 'Check', 'is that answer harmful?'],
+  caption: ['3', 'Describe', 'the image becomes words'],
+  regenerate: ['4', 'Answer with eyes closed', 'from the words alone', 'to the question, with care'],
+  recheck: ['5', 'Check again', 'is the new answer harmful?'],
 };
-const stepNumbers = {answer: '1', check: '2', caption: '3', regenerate: '4', recheck: '5'};
 const pathWords = {
   direct: ['Answered directly', 'safe'],
   eyes_closed: ['Answered with eyes closed', 'accent'],
@@ -408,21 +408,21 @@ function imageType(head) {
   return magics.find(([, magic]) => magic.every((byte, at) => head[at] === byte))?.[0];
 }
 
-/** Checks a file and makes an image of it. Throws a Problem. */
+/** Checks a file and makes an image of it, or throws what there is to say. */
 async function readImage(file) {
   const name = file.name || 'pasted image';
   if (file.size > maxImageBytes) {
-    throw new Problem('Too large', `${name} has ${size(file.size)}; an image may have ${size(maxImageBytes)}.`);
+    throw new Error(`${name} has ${size(file.size)}; an image may have ${size(maxImageBytes)}.`);
   }
   let head;
   try {
     head = new Uint8Array(await file.slice(0, 12).arrayBuffer());
   } catch {
-    throw new Problem('Unreadable', `${name} cannot be read. A folder cannot be dropped.`);
+    throw new Error(`${name} cannot be read. A folder cannot be dropped.`);
   }
   const type = imageType(head);
   if (!type) {
-    throw new Problem('Not an image', file.size === 0 ? `${name} is empty.` : `${name} is no PNG, JPEG, WebP, GIF or BMP image.`);
+    throw new Error(file.size === 0 ? `${name} is empty.` : `${name} is no PNG, JPEG, WebP, GIF or BMP image.`);
   }
   const blob = new Blob([file], {type});
   return {name, type, blob, url: URL.createObjectURL(blob)};
@@ -588,14 +588,14 @@ async function curlOf(asked) {
 class StepRow {
   constructor({step, round = 0, image = 0}, images) {
     Object.assign(this, {step, round, image, state: 'waiting', start: 0, record: null});
-    const [name, about] = lookUp(stepWords, step) ?? [step, ''];
+    const [number, name, about, aboutText = about] = lookUp(stepWords, step) ?? ['·', step, ''];
     let label = step === 'caption' && images > 1 ? `${name} image ${image + 1}` : name;
     if (round > 1) label += `, round ${round}`;
     this.label = quote('b', 'name', label);
-    this.about = make('span', 'about', about);
+    this.about = make('span', 'about', images ? about : aboutText);
     this.clock = make('span', 'clock');
-    this.content = make('div', 'unset');
-    this.dot = make('span', 'dot', make('span', '', lookUp(stepNumbers, step) ?? '·'));
+    this.content = make('div', '');
+    this.dot = make('span', 'dot', make('span', '', number));
     this.dot.setAttribute('aria-hidden', 'true');
     this.node = make('li', 'step', this.dot, make('div', '', make('div', 'head', this.label, this.about, this.clock), this.content));
     this.enter('waiting');
@@ -711,10 +711,10 @@ class Run {
     this.command.setAttribute('aria-label', 'The command');
 
     this.path = make('span', 'badge', 'Working');
-    this.said = make('div', 'unset', make('p', 'why', 'Nothing leaves before it is checked.'));
+    this.said = make('div', '', make('p', 'why', 'Nothing leaves before it is checked.'));
     const final = make('article', 'answer final card', make('div', 'row', make('h3', '', 'With ECSO'), this.path), this.said);
     this.fate = make('span', 'badge', 'Held back');
-    this.firstSaid = make('div', 'unset', make('p', 'why', 'What the model would have said at once.'));
+    this.firstSaid = make('div', '', make('p', 'why', 'What the model would have said at once.'));
     const first = make('article', 'answer first card', make('div', 'row', make('h3', '', 'Without ECSO'), this.fate), this.firstSaid);
     this.answers = make('div', 'answers', final, first);
 
@@ -724,10 +724,10 @@ class Run {
     this.list = make('ol', 'steps');
     this.cost = make('section', 'section card');
     this.cost.hidden = true;
-    this.trace = make('div', 'unset');
+    this.trace = make('div', '');
     this.node = make('div', 'run', asked, this.command, this.problem, this.answers,
         this.steps = make('section', 'section card', make('h3', '', 'Step by step'), this.list), this.cost, this.trace);
-    this.names = [model, count(images.length, 'image')].filter(Boolean);
+    this.names = [model, images.length ? count(images.length, 'image') : 'no image'].filter(Boolean);
     this.sum = '';
     this.showMeta();
   }
@@ -740,9 +740,10 @@ class Run {
 
   /** Shows the steps of the method that may still come. */
   expect() {
-    for (const step of ['answer', 'check', ...(this.asked.images.length ? ['caption'] : []), 'regenerate', 'recheck']) {
-      const late = step !== 'answer' && step !== 'check';
-      const row = new StepRow({step, round: late ? 1 : 0}, this.asked.images.length);
+    const images = this.asked.images.length;
+    for (const step of Object.keys(stepWords)) {
+      const row = new StepRow({step, round: step === 'answer' || step === 'check' ? 0 : 1}, images);
+      if (step === 'caption' && !images) row.skip('there is no image');
       this.rows.push(row);
     }
     this.list.append(...this.rows.map((row) => row.node));
@@ -753,7 +754,8 @@ class Run {
     const found = this.rows.find((row) => row.is(event) && fits(row));
     if (found) return found;
     const row = new StepRow({step: asText(event.step), round: asCount(event.round), image: asCount(event.image)}, this.asked.images.length);
-    const at = this.rows.findLastIndex((other) => other.state !== 'waiting' || other.step === event.step) + 1;
+    const alike = this.rows.findLastIndex((other) => other.step === row.step && other.round === row.round);
+    const at = (alike >= 0 ? alike : this.rows.findLastIndex((other) => other.state !== 'waiting')) + 1;
     this.rows.splice(at, 0, row);
     this.list.insertBefore(row.node, this.list.children[at] ?? null);
     return row;
@@ -925,7 +927,7 @@ class Run {
 
   /** No step goes on. */
   settle(failure) {
-    this.steps.hidden = this.rows.every((row) => row.state === 'waiting');
+    this.steps.hidden = this.rows.every((row) => row.state === 'waiting' || row.state === 'skipped');
     for (const row of this.rows) {
       if (row.state === 'waiting') row.skip(this.state === 'running' && !failure ? 'not needed' : 'not reached');
       if (row.state !== 'active') continue;
@@ -1039,8 +1041,8 @@ async function addFiles(files) {
       const image = await readImage(file);
       made.add(image);
       images.push(image);
-    } catch (problem) {
-      complaints.push(problem.message);
+    } catch (error) {
+      complaints.push(error.message);
     }
   }
   complain(complaints.join('\n'));

@@ -1,4 +1,5 @@
 # The table of run.sh. A line of its input: payload kind connections server requests duration_us p50_us p99_us errors cpu_us rss_mib
+# upstream_cpu_us
 function median(list,   values, count, i, j, value) {
   count = split(list, values, " ")
   for (i = 2; i <= count; ++i) {
@@ -21,6 +22,7 @@ function aim(what, value, is_met, bound) { print (is_met ? "PASS" : "FAIL") "  "
   p99[key] = p99[key] " " $8 / 1000
   cpu[key] = cpu[key] " " ($5 > 0 ? $10 / $5 : 0)
   rss[key] = rss[key] " " $11
+  upstream[key] = upstream[key] " " 100 * $12 / $6
   errors[key] += $9
 }
 
@@ -29,15 +31,15 @@ END {
     group = order[g]
     split(group, part, " ")
     printf "\n%s, %s, %s connection(s)\n", part[1], part[2], part[3]
-    printf "%-12s %9s %9s %9s %11s %8s %7s | %9s %10s %10s\n", "server", "req/s", "p50 ms", "p99 ms", "CPU us/req", "RSS MiB", "errors",
-      "CPU/nginx", "rate/nginx", "rate/naive"
+    printf "%-12s %9s %9s %9s %11s %8s %7s %10s | %9s %10s %10s\n", "server", "req/s", "p50 ms", "p99 ms", "CPU us/req", "RSS MiB", "errors",
+      "upstream %", "CPU/nginx", "rate/nginx", "rate/naive"
     count = split(servers[group], names, " ")
     nginx = group " " names[1]
     naive = group " naive"
     for (i = 1; i <= count; ++i) {
       key = group " " names[i]
-      printf "%-12s %9.0f %9.2f %9.2f %11.1f %8.1f %7d | %9s %10s %10s\n", names[i], median(rate[key]), median(p50[key]), median(p99[key]),
-        median(cpu[key]), median(rss[key]), errors[key], ratio(median(cpu[key]), median(cpu[nginx])),
+      printf "%-12s %9.0f %9.2f %9.2f %11.1f %8.1f %7d %10.0f | %9s %10s %10s\n", names[i], median(rate[key]), median(p50[key]), median(p99[key]),
+        median(cpu[key]), median(rss[key]), errors[key], median(upstream[key]), ratio(median(cpu[key]), median(cpu[nginx])),
         ratio(median(rate[key]), median(rate[nginx])), ratio(median(rate[key]), median(rate[naive]))
     }
   }

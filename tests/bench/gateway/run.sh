@@ -7,7 +7,7 @@
 # --quick is one round of 3 s; --only picks of "text benign 1", "image harmful 64" and so on; --threads is of ecso alone.
 # The processor time a request is the sturdiest figure; all others tell more about a machine than about a server. The image
 # request has 1 MiB of base64. The policy is the paper's, with texts checked as well, so that every server makes as many calls; that
-# is counted. No server writes a log of requests.
+# is counted. "upstream %" tells how busy the upstream was: at 100 it is what was measured. No server writes a log of requests.
 set -uo pipefail
 
 rounds=3
@@ -125,13 +125,14 @@ verify() {
 
 # measure NAME PAYLOAD KIND CONNECTIONS: a line of the results.
 measure() {
-  local name=$1 id=${pid_of[$1]} before after result
+  local name=$1 id=${pid_of[$1]} before after upstream_before result
   reset_peak "$id"
-  before=$(cpu_us "$id")
+  before=$(cpu_us "$id") upstream_before=$(cpu_us "$upstream_pid")
   result=$(wrk -t 1 -c "$4" -d "${seconds}s" --timeout 20s -s "$here/wrk.lua" "http://127.0.0.1:${port_of[$name]}/v1/chat/completions" \
     -- "$directory/$2-$3.json" | awk '/^RESULT/ { print $2, $3, $4, $5, $6 }')
   after=$(cpu_us "$id")
-  echo "$2 $3 $4 ${name_of[$name]} $result $((after - before)) $(peak_mib "$id")" >>"$directory/results"
+  echo "$2 $3 $4 ${name_of[$name]} $result $((after - before)) $(peak_mib "$id")" \
+    "$(($(cpu_us "$upstream_pid") - upstream_before))" >>"$directory/results"
 }
 
 install_naive

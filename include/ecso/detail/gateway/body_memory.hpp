@@ -67,16 +67,17 @@ class Body {
     if (memory_) memory_->give_back(std::move(block_));
   }
 
-  /// Room for `size` bytes.
-  void allocate(std::shared_ptr<BodyMemory> memory, std::size_t size) {
+  /// Room for `most_bytes`.
+  void allocate(std::shared_ptr<BodyMemory> memory, std::size_t most_bytes) {
     memory_ = std::move(memory);
-    block_ = memory_->take(size);
+    block_ = memory_->take(most_bytes);
   }
   [[nodiscard]] char* data() noexcept { return block_.bytes.get(); }
   [[nodiscard]] std::string_view view() const noexcept { return {block_.bytes.get(), size}; }
 
-  std::size_t size = 0;                   ///< What has arrived.
-  ecso::gateway::Gate::Lease lease = {};  ///< Its share of the memory for bodies.
+  std::size_t size = 0;                       ///< What has arrived.
+  std::shared_ptr<ecso::gateway::Gate> room;  ///< Bounds the memory of all bodies; whoever copies an image may keep it alive.
+  ecso::gateway::Gate::Lease lease = {};      ///< Its share of that.
 
  private:
   std::shared_ptr<BodyMemory> memory_;

@@ -125,6 +125,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     if (length == 0 && !head_.is_chunked) co_return std::nullopt;
     is_late_ = false;
     expire_after(bounds->body_timeout);
+    body->room = room;
     auto has_room = co_await wait_for(room, head_.is_chunked ? chunked_start : length, &body->lease);
     if (!has_room)
       co_return HeadFault{is_late_ ? 503 : 413, is_late_ ? "no memory for the body became free in time"

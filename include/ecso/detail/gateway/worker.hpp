@@ -46,13 +46,14 @@ struct Shared {
 struct Worker {
   explicit Worker(std::shared_ptr<Shared> shared_) : shared{std::move(shared_)} {}
 
-  asio::io_context context{1};
+  // What its coroutines leave when they are destroyed with the loop goes after it, what needs the loop before it.
   std::shared_ptr<Shared> shared;
   Sweeper sweeper;
-  std::shared_ptr<const Config> config;
-  std::vector<std::shared_ptr<Upstream>> upstreams;
   std::unordered_set<Connection*> connections;
   std::atomic<std::size_t> load{0};  ///< Connections given to it.
+  asio::io_context context{1};
+  std::shared_ptr<const Config> config;
+  std::vector<std::shared_ptr<Upstream>> upstreams;
 
   /// Requests from now on see these options.
   void apply(std::shared_ptr<const Config> next, std::size_t workers) {

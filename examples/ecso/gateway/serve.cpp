@@ -1,0 +1,253 @@
+#include "serve.hpp"
+
+#include "../exit_code.hpp"
+#include "../printing.hpp"
+#include "audit.hpp"
+#include "serve_log.hpp"
+#include "service.hpp"
+#include "simulated_chat.hpp"
+#include "simulated_server.hpp"
+
+#include <ecso/backend/openai_probe.hpp>
+#include <ecso/detail/gateway/config.hpp>
+#include <ecso/gateway/gateway.hpp>
+#include <ecso/version.hpp>
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ecso::command {
+
+namespace {
+
+constexpr std::string_view simulation_warning =
+    "SIMULATED: no upstream is named, so a built-in stand-in plays the model. Its answers mean nothing. Name a real one by "
+    "--upstream URL.";
+
+/// Where requests are told of. A reload makes new ones.
+struct Outputs {
+  explicit Outputs(const ServeSettings& settings) : log{settings.log} {
+    if (!settings.audit.file.empty()) {
+      audit.emplace(settings.audit, [this](std::string_view message) { log.message(LogLevel::error, message); });
+    }
+  }
+
+  ServeLog log;
+  std::optional<Audit> audit;
+};
+
+gateway::UpstreamOptions simulated_upstream(const std::string& url, const SimulatedServerOptions& options) {
+  gateway::UpstreamOptions upstream;
+  upstream.name = "simulated";
+  upstream.url = url;
+  upstream.dialect = vllm_dialect();
+  upstream.max_connections = options.max_connections;
+  return upstream;
+}
+
+/// The running service.
+class Service {
+ public:
+  explicit Service(const ServeFlags& flags)
+      : flags_{flags}, settings_{read_serve_settings(flags)}, outputs_{std::make_shared<Outputs>(settings_)} {
+    const std::size_t files = raise_file_limit();
+    constexpr std::size_t own_files = 64;
+    std::size_t wanted = settings_.gateway.bounds.max_connections + own_files;
+    for (const auto& upstream : settings_.gateway.upstreams) wanted += upstream.max_connections;
+    if (files < wanted) {
+      log(LogLevel::warn, fmt::format("only {} files may be open at once, where max_connections may take {}", files, wanted));
+    }
+    complete(settings_);
+    gateway_ =
+        std::make_unique<gateway::Gateway>(settings_.gateway, [this](const gateway::RequestRecord& record) { tell(record); });
+  }
+
+  int run(const ServiceSignals& signals) {
+    gateway_->start();
+    greet();
+    notify_service_manager("READY=1");
+    constexpr std::chrono::milliseconds ask_again{5'000};
+    constexpr std::chrono::milliseconds long_time{3'600'000};
+    while (true) {
+      const auto signal = signals.wait(settings_.ask_dialect.empty() ? long_time : ask_again);
+      if (!signal) {
+        ask_late_upstreams();
+      } else if (*signal == SIGHUP) {
+        reload();
+      } else {
+        return end(signals);
+      }
+    }
+  }
+
+ private:
+  std::shared_ptr<Outputs> outputs() {
+    const std::lock_guard lock{mutex_};
+    return outputs_;
+  }
+
+  void log(LogLevel level, std::string_view message) { outputs()->log.message(level, message); }
+
+  void tell(const gateway::RequestRecord& record) {
+    const auto out = outputs();
+    out->log.request(record);
+    if (out->audit) out->audit->request(record);
+  }
+
+  /// Adds what the configuration leaves open: the simulated model, and dialects.
+  void complete(ServeSettings& settings) {
+    if (settings.gateway.simulated) {
+      if (!simulated_) simulated_ = std::make_unique<SimulatedServer>(settings.simulated);
+      settings.gateway.upstreams = {simulated_upstream(simulated_->url(), settings.simulated)};
+    }
+    ask_dialects(settings);
+  }
+
+  /// Asks upstreams what they understand. Those that cannot be reached are asked nothing special, and asked again later.
+  /// @return whether one has told
+  bool ask_dialects(ServeSettings& settings) {
+    bool has_news = false;
+    std::vector<std::size_t> silent;
+    for (const std::size_t place : settings.ask_dialect) {
+      gateway::UpstreamOptions& upstream = settings.gateway.upstreams[place];
+      OpenAiOptions asked;
+      asked.base_url = upstream.url;
+      asked.key = upstream.key;
+      asked.http.connect_timeout = std::chrono::milliseconds{2'000};
+      asked.http.ca_file = upstream.ca_file;
+      asked.http.verify = upstream.verify_certificate ? TlsVerify::full : TlsVerify::none;
+      try {
+        constexpr std::chrono::milliseconds patience{3'000};
+        const OpenAiServer server = probe_openai_server(asked, {.deadline = std::chrono::steady_clock::now() + patience});
+        upstream.dialect = server.dialect;
+        has_news = true;
+        log(LogLevel::info, fmt::format("upstream {} is {} {}", upstream.name, server.name, server.version));
+      } catch (const Error& error) {
+        const bool may_come = worth_retrying(error.code());
+        if (may_come) silent.push_back(place);
+        if (std::ranges::find(told_silent_, upstream.name) != told_silent_.end()) continue;
+        told_silent_.push_back(upstream.name);
+        log(LogLevel::warn, fmt::format("upstream {} cannot say what it understands, so nothing special is asked of it{}: {}",
+                                        upstream.name, may_come ? " until it can" : "", error.what()));
+      }
+    }
+    settings.ask_dialect = std::move(silent);
+    return has_news;
+  }
+
+  void ask_late_upstreams() {
+    if (settings_.ask_dialect.empty() || !ask_dialects(settings_)) return;
+    try {
+      gateway_->reload(settings_.gateway);
+    } catch (const std::exception& error) {
+      log(LogLevel::error, error.what());
+    }
+  }
+
+  void reload() {
+    notify_reloading();
+    try {
+      ServeSettings fresh = read_serve_settings(flags_);
+      auto outputs = std::make_shared<Outputs>(fresh);
+      told_silent_.clear();
+      complete(fresh);
+      gateway_->reload(fresh.gateway);
+      settings_ = std::move(fresh);
+      {
+        const std::lock_guard lock{mutex_};
+        outputs_.swap(outputs);
+      }
+      log(LogLevel::info, "the configuration was read again");
+    } catch (const std::exception& error) {
+      log(LogLevel::error,
+          fmt::format("the configuration was read again and cannot be used, so the old one stays: {}", error.what()));
+    }
+    notify_service_manager("READY=1");
+  }
+
+  void greet() {
+    const Terminal terminal = terminal_of(STDERR_FILENO, ColorMode::automatic);
+    const std::string url = gateway_->url();
+    std::string text = fmt::format("ecso {} serves {}/v1\n", version, url);
+    if (is_page_served()) text += fmt::format("page      {}/\n", url);
+    ServeSettings shown = settings_;
+    shown.gateway.port = gateway_->port();
+    text += describe(shown);
+    if (settings_.gateway.simulated) {
+      const StepPrinter printer{std::cerr, terminal, Detail::summary};
+      text += printer.styled(std::string{simulation_warning}, "1;33") + "\n";
+    }
+    std::cerr << text << std::flush;
+    log(LogLevel::info,
+        fmt::format("ecso {} serves {}{}", version, url, settings_.gateway.simulated ? " on the simulated model" : ""));
+  }
+
+  [[nodiscard]] bool is_page_served() const { return detail::gateway::Config{settings_.gateway}.serves_page; }
+
+  int end(const ServiceSignals& signals) {
+    notify_service_manager("STOPPING=1");
+    log(LogLevel::info, "told to end; requests under way go on");
+    gateway_->drain();
+    const auto until = std::chrono::steady_clock::now() + settings_.gateway.drain_timeout;
+    constexpr std::chrono::milliseconds look{50};
+    while (!gateway_->wait(look)) {
+      const bool is_late = settings_.gateway.drain_timeout.count() > 0 && std::chrono::steady_clock::now() >= until;
+      const auto again = signals.wait(std::chrono::milliseconds{0});
+      if (!is_late && (!again || *again == SIGHUP)) continue;
+      log(LogLevel::warn, is_late ? "requests under way were cut, as drain_timeout is over" : "requests under way were cut");
+      break;
+    }
+    gateway_->stop();
+    log(LogLevel::info, "ended");
+    return exit_answered;
+  }
+
+  const ServeFlags& flags_;
+  ServeSettings settings_;
+  std::vector<std::string> told_silent_;  ///< Upstreams of which a log line already says that they cannot be asked.
+  std::unique_ptr<SimulatedServer> simulated_;
+  std::mutex mutex_;
+  std::shared_ptr<Outputs> outputs_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+};
+
+/// What the gateway says of its options, as errors of the configuration; that it cannot be reached is no advice for a server.
+template <typename Function>
+auto reported(Function function) {
+  try {
+    return function();
+  } catch (const Error& error) {
+    if (error.code() == Errc::bad_input || error.code() == Errc::tls) throw UsageError{error.what()};
+    throw UnavailableError{error.what()};
+  }
+}
+
+}  // namespace
+
+int check_serve(const ServeFlags& flags) {
+  const ServeSettings settings = read_serve_settings(flags);
+  gateway::Options options = settings.gateway;
+  if (options.simulated) options.upstreams = {simulated_upstream("http://127.0.0.1:1/v1", settings.simulated)};
+  reported([&] { return detail::gateway::Config{options}.serves_page; });
+  std::cout << describe(settings) << "The configuration can be used.\n";
+  if (!std::cout.flush()) throw WriteError{"standard output cannot be written"};
+  return exit_answered;
+}
+
+int serve(const ServeFlags& flags) {
+  const ServiceSignals signals;
+  return reported([&] { return Service{flags}.run(signals); });
+}
+
+}  // namespace ecso::command

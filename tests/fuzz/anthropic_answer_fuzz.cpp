@@ -1,0 +1,258 @@
+// Answers of the Messages API, whole and streamed: what leaves is what came or nothing of it, and everything is checked.
+
+#include <ecso/backend/framing.hpp>
+#include <ecso/detail/utf8.hpp>
+#include <ecso/error.hpp>
+#include <ecso/gateway/anthropic_answer.hpp>
+#include <ecso/gateway/anthropic_answer_stream.hpp>
+#include <ecso/gateway/anthropic_parts.hpp>
+#include <ecso/secret.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "support/reply_fuzz.hpp"
+
+namespace {
+
+using ecso::Path;
+using ecso::gateway::AnswerText;
+using ecso::gateway::AnthropicAnswer;
+using ecso::gateway::AnthropicAnswerStream;
+using ecso::gateway::Release;
+using ecso::gateway::ReleaseNote;
+using ecso::gateway::UpstreamAnswer;
+using ecso::test::require;
+using nlohmann::json;
+
+constexpr std::string_view refusal = "No.";
+constexpr ReleaseNote as_it_came{.ecso = {}, .replace_usage = false};
+constexpr ReleaseNote noted{.ecso = R"({"path":"x"})", .usage = {3, 1, 2}};
+
+template <typename Answer>
+std::unique_ptr<Answer> read(std::string_view first, std::string_view second) {
+  auto answer = std::make_unique<Answer>();
+  try {
+    answer->feed(first);
+    answer->feed(second);
+    answer->finish();
+  } catch (const ecso::Error& error) {
+    require(error.code() == ecso::Errc::bad_reply || error.code() == ecso::Errc::server_error);
+    ecso::test::check_message(error, ecso::Secret::from_text("sk-key"));
+    return nullptr;
+  }
+  return answer;
+}
+
+std::string released(UpstreamAnswer& answer, const Release& release, const ReleaseNote& note) {
+  return answer.release(std::vector<Release>{release}, note);
+}
+
+bool is_own(std::string_view name) {
+  const auto& own = ecso::gateway::anthropic_own_members;
+  return std::ranges::find(own, name) != own.end();
+}
+
+/// Calls `take` for every text of an answer that a model may have written.
+template <typename Take>
+void for_each_text(const json& value, const Take& take) {
+  if (value.is_string()) take(value.get_ref<const std::string&>());
+  if (value.is_array()) {
+    for (const json& item : value) for_each_text(item, take);
+  }
+  if (!value.is_object()) return;
+  for (const auto& [name, member] : value.items()) {
+    // As JSON, where its texts may have escapes.
+    if (!is_own(name) && name != "input") for_each_text(member, take);
+  }
+}
+
+constexpr std::string_view repaired_content =
+    R"([{"type":"text","text":"kind words"},{"type":"tool_use","id":"t","name":"f","input":{"a":[1]}}])";
+
+const AnthropicAnswer& repaired() {
+  static const auto answer =
+      read<AnthropicAnswer>(R"({"content":)", std::string{repaired_content} + R"(,"stop_reason":"tool_use"})");
+  return *answer;
+}
+
+void fuzz_whole(std::string_view body) {
+  const auto answer = read<AnthropicAnswer>(body.substr(0, body.size() / 2), body.substr(body.size() / 2));
+  if (!answer) return;
+  const json came = json::parse(body);
+  const std::string everything = answer->reply(0, AnswerText::everything).text;
+  require(ecso::detail::is_valid_utf8(everything));
+  for_each_text(came, [&](const std::string& text) { require(everything.find(text) != std::string::npos); });
+  require(released(*answer, {.path = Path::direct}, as_it_came) == body);
+
+  json direct = json::parse(released(*answer, {.path = Path::direct}, noted));
+  json expected = came;
+  require(direct["ecso"] == json::parse(noted.ecso) && direct["usage"]["output_tokens"] == 2);
+  for (json* object : {&direct, &expected}) {
+    object->erase("ecso");
+    object->erase("usage");
+  }
+  require(direct == expected);
+
+  json kept;
+  for (const char* name : {"id", "model"}) {
+    if (came.contains(name) && came[name].is_string()) kept[name] = came[name];
+  }
+  kept.update({{"type", "message"}, {"role", "assistant"}, {"stop_sequence", nullptr}, {"ecso", json::parse(noted.ecso)}});
+  for (const Path path : {Path::refused, Path::eyes_closed}) {
+    json left = json::parse(released(*answer, {.path = path, .regenerated = &repaired(), .refusal = refusal}, noted));
+    require(left["usage"]["output_tokens"] == 2);
+    left.erase("usage");
+    const bool is_refused = path == Path::refused;
+    kept["stop_reason"] = is_refused ? "end_turn" : "tool_use";
+    kept["content"] = is_refused ? json::array({{{"type", "text"}, {"text", refusal}}}) : json::parse(repaired_content);
+    require(left == kept);
+  }
+}
+
+std::vector<json> events_of(std::string_view stream) {
+  std::vector<json> events;
+  ecso::SseFraming framing;
+  framing.feed(stream, [&](std::string_view name, std::string_view data) {
+    events.push_back(json::parse(data));
+    require(events.back()["type"] == name);
+  });
+  return events;
+}
+
+/// Nothing of the answer stands in what leaves in its place: no name and no text but these.
+void check_replaced(const std::string& stream, const AnthropicAnswerStream& answer, std::string_view id) {
+  const std::string model = answer.reply(0, AnswerText::content).model;
+  static const std::set<std::string, std::less<>> names{"type",
+                                                        "message",
+                                                        "id",
+                                                        "role",
+                                                        "model",
+                                                        "content",
+                                                        "stop_reason",
+                                                        "usage",
+                                                        "input_tokens",
+                                                        "output_tokens",
+                                                        "index",
+                                                        "delta",
+                                                        "content_block",
+                                                        "stop_sequence",
+                                                        "ecso",
+                                                        "path",
+                                                        "text",
+                                                        "partial_json",
+                                                        "name",
+                                                        "input",
+                                                        "cache_creation_input_tokens",
+                                                        "cache_read_input_tokens"};
+  static const std::set<std::string, std::less<>> texts{"message_start",
+                                                        "message",
+                                                        "assistant",
+                                                        "content_block_start",
+                                                        "text",
+                                                        "tool_use",
+                                                        "t",
+                                                        "f",
+                                                        "content_block_delta",
+                                                        "text_delta",
+                                                        "kind words",
+                                                        "input_json_delta",
+                                                        "{\"a\":[1]}",
+                                                        "",
+                                                        "No.",
+                                                        "x",
+                                                        "end_turn",
+                                                        "message_delta",
+                                                        "tool_use",
+                                                        "content_block_stop",
+                                                        "message_stop"};
+  const auto check = [&](const auto& self, const json& value) -> void {
+    if (value.is_string()) {
+      const auto& text = value.get_ref<const std::string&>();
+      require(texts.contains(text) || text == model || text == id);
+    }
+    if (value.is_array()) {
+      for (const json& item : value) self(self, item);
+    }
+    if (!value.is_object()) return;
+    for (const auto& [name, member] : value.items()) {
+      require(names.contains(name));
+      self(self, member);
+    }
+  };
+  for (const json& event : events_of(stream)) check(check, event);
+}
+
+/// What has left of a stream that was cut is a message, and says nothing that was not verified.
+void check_cut(std::string_view stream, std::string_view came, std::size_t verified) {
+  AnthropicAnswerStream cut;
+  cut.feed(stream);
+  cut.finish();
+  std::string_view said = cut.text_so_far();
+  // A call of which a part has left is closed.
+  if (said.ends_with(')') && !came.starts_with(said)) said.remove_suffix(1);
+  require(said.size() <= verified && came.starts_with(said));
+}
+
+void fuzz_stream(std::string_view body) {
+  const auto answer = read<AnthropicAnswerStream>(body, {});
+  for (const std::size_t cut : {body.size() / 3, body.size() / 2, body.size() - body.size() / 5}) {
+    const auto again = read<AnthropicAnswerStream>(body.substr(0, cut), body.substr(cut));
+    require((again == nullptr) == (answer == nullptr));
+    if (answer) require(again->reply(0, AnswerText::everything) == answer->reply(0, AnswerText::everything));
+  }
+  if (!answer) return;
+  const std::string everything{answer->text_so_far()};
+  require(ecso::detail::is_valid_utf8(everything));
+  require(answer->reply(0, AnswerText::everything).text == everything);
+
+  const std::string whole = released(*read<AnthropicAnswerStream>(body, {}), {.path = Path::direct}, as_it_came);
+  std::string id;
+  for (const json& event : events_of(whole)) {
+    if (event["type"] == "message_start" && event["message"].contains("id") && event["message"]["id"].is_string()) {
+      id = event["message"]["id"];
+    }
+    if (event["type"] == "content_block_delta") continue;  // checked by what it adds
+    for_each_text(event, [&](const std::string& text) { require(everything.find(text) != std::string::npos); });
+  }
+  const auto read_back = read<AnthropicAnswerStream>(whole, {});
+  require(read_back && read_back->text_so_far() == everything);
+
+  const std::size_t size = everything.size();
+  for (const std::size_t verified : {std::size_t{0}, size / 3, size / 2, size}) {
+    const auto in_parts = read<AnthropicAnswerStream>(body, {});
+    std::string parts = in_parts->release_some(verified / 2);
+    parts += in_parts->release_some(verified);
+    const std::string given = parts;
+    parts += released(*in_parts, {.path = Path::direct}, as_it_came);
+    require(parts == whole);
+
+    const auto stopped = read<AnthropicAnswerStream>(body, {});
+    require(stopped->release_some(verified) == given);
+    check_cut(given + stopped->release_end({}, noted), everything, verified);
+  }
+  for (const Path path : {Path::refused, Path::eyes_closed}) {
+    const std::string left = released(*answer, {.path = path, .regenerated = &repaired(), .refusal = refusal}, noted);
+    check_replaced(left, *answer, id);
+    require(read<AnthropicAnswerStream>(left, {}) != nullptr);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view body{reinterpret_cast<const char*>(data), size};
+  fuzz_whole(body);
+  fuzz_stream(body);
+  return 0;
+}

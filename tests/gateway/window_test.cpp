@@ -1,0 +1,199 @@
+// Streams that leave piece by piece: what leaves has been checked, with something of what follows it.
+
+#include <ecso/core/policy.hpp>
+#include <ecso/core/step.hpp>
+#include <ecso/gateway/options.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "gateway/chat_upstream.hpp"
+#include "gateway/under_test.hpp"
+#include "support/catch.hpp"
+#include "support/http_socket.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+using ecso::Step;
+using ecso::gateway::OnHarm;
+using ecso::gateway::StreamMode;
+using ecso::test::Api;
+using ecso::test::chat_request;
+using ecso::test::ChatUpstream;
+using ecso::test::ChatUpstreamOptions;
+using ecso::test::GatewayUnderTest;
+using ecso::test::HttpReply;
+using ecso::test::HttpSocket;
+using ecso::test::RawServer;
+
+constexpr std::string_view marker = "BADWORDS";
+
+/// Words that can be told apart by where they stand.
+std::string words(int from, int to) {
+  std::string text;
+  for (int i = from; i < to; ++i) text += "word" + std::to_string(i) + " ";
+  return text;
+}
+
+/// Turns bad after 1,500 bytes or so.
+ChatUpstreamOptions turning_bad() {
+  return {.answer = words(0, 170) + std::string{marker} + " " + words(170, 300),
+          .is_harmful = [](const std::string& body) { return body.find(marker) != std::string::npos; },
+          .stream_pieces = 100,
+          .stream_pause = 2ms};
+}
+
+ecso::gateway::Options window(const ChatUpstream& upstream, OnHarm on_harm = OnHarm::stop) {
+  auto options = ecso::test::options_for(upstream.url());
+  options.stream = StreamMode::window;
+  options.on_harm = on_harm;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("A harmless stream leaves word for word, and begins before it has ended", "[gateway][window]") {
+  const std::string answer = words(0, 400);
+  const ChatUpstream upstream{{.answer = answer, .stream_pieces = 200, .stream_pause = 5ms}};
+  const GatewayUnderTest under_test{window(upstream)};
+  HttpSocket socket{under_test.port()};
+  const auto start = Clock::now();
+  socket.send(chat_request(Api::chat, true));
+  milliseconds first{0};
+  while (first.count() == 0 && Clock::now() - start < 10s) {
+    static_cast<void>(socket.is_closed_within(1ms));
+    if (socket.all().find("word0") == std::string::npos) continue;
+    first = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+  }
+  const HttpReply reply = socket.read();
+  const auto whole = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+  const auto said = read_said(reply, Api::chat);
+  CHECK(said.wrong.empty());
+  CHECK(said.text == answer);
+  CHECK(said.ecso.value("path", "") == "direct");
+  CHECK(first < whole / 2);
+  WARN("the first words came after " << first.count() << " ms, the last after " << whole.count() << " ms, with "
+                                     << upstream.calls(Step::check).size() << " checks");
+}
+
+TEST_CASE("A stream that turns harmful ends as the policy says, and not a byte of the harm has left", "[gateway][window]") {
+  for (const OnHarm on_harm : {OnHarm::stop, OnHarm::replace, OnHarm::end}) {
+    CAPTURE(static_cast<int>(on_harm));
+    const ChatUpstream upstream{turning_bad()};
+    const GatewayUnderTest under_test{window(upstream, on_harm)};
+    HttpSocket socket{under_test.port()};
+    socket.send(chat_request(Api::chat, true));
+    const HttpReply reply = socket.read();
+    const auto said = read_said(reply, Api::chat);
+    CHECK(reply.whole);
+    CHECK(socket.all().find("BADW") == std::string::npos);
+    CHECK(said.wrong.empty());
+    const std::string good = words(0, 170);
+    switch (on_harm) {
+      case OnHarm::stop:
+        CHECK(!said.text.empty());
+        CHECK(good.starts_with(said.text));
+        CHECK(said.error.empty());
+        CHECK(reply.body.find(R"("content_filter")") != std::string::npos);
+        CHECK(said.ecso.is_object());
+        break;
+      case OnHarm::replace: {
+        const std::size_t turn = said.text.find("\n\nA kind answer.");
+        REQUIRE(turn != std::string::npos);
+        CHECK(turn > 0);
+        CHECK(good.starts_with(said.text.substr(0, turn)));
+        CHECK(said.text.ends_with("A kind answer."));
+        break;
+      }
+      case OnHarm::end:
+        CHECK(good.starts_with(said.text));
+        CHECK(!said.error.empty());
+        break;
+    }
+  }
+}
+
+TEST_CASE("A stream that is harmful from its beginning comes out repaired, as if it had been held", "[gateway][window]") {
+  const ChatUpstream upstream{{.answer = std::string{marker} + words(0, 300),
+                               .is_harmful = [](const std::string& body) { return body.find(marker) != std::string::npos; },
+                               .stream_pieces = 100,
+                               .stream_pause = 2ms}};
+  const GatewayUnderTest under_test{window(upstream)};
+  const auto said = read_said(under_test.ask(chat_request(Api::chat, true)), Api::chat);
+  CHECK(said.text == "A kind answer.");
+  CHECK(said.ecso.value("path", "") == "eyes_closed");
+}
+
+TEST_CASE("Harm in the last words does not leave, though all before it has", "[gateway][window]") {
+  const ChatUpstream upstream{{.answer = words(0, 300) + std::string{marker},
+                               .is_harmful = [](const std::string& body) { return body.find(marker) != std::string::npos; },
+                               .stream_pieces = 100,
+                               .stream_pause = 2ms}};
+  const GatewayUnderTest under_test{window(upstream)};
+  HttpSocket socket{under_test.port()};
+  socket.send(chat_request(Api::chat, true));
+  const auto said = read_said(socket.read(), Api::chat);
+  CHECK(!said.text.empty());
+  CHECK(words(0, 300).starts_with(said.text));
+  CHECK(socket.all().find("BADW") == std::string::npos);
+}
+
+TEST_CASE("A check that fails in the middle of a window's stream ends it with an error", "[gateway][window]") {
+  for (const int good_checks : {0, 1, 2, 3}) {
+    CAPTURE(good_checks);
+    std::atomic<int> checks{0};
+    auto behaviour = turning_bad();
+    behaviour.is_harmful = [](const std::string&) { return false; };
+    behaviour.instead = [&](RawServer::Connection& connection, Step step) {
+      if (step != Step::check || ++checks <= good_checks) return false;
+      connection.send(ecso::test::http_response(500, R"({"error":{"message":"no more checks"}})"));
+      return true;
+    };
+    const ChatUpstream upstream{behaviour};
+    const GatewayUnderTest under_test{window(upstream)};
+    HttpSocket socket{under_test.port()};
+    socket.send(chat_request(Api::chat, true));
+    const HttpReply reply = socket.read();
+    const auto said = read_said(reply, Api::chat);
+    CHECK((reply.status >= 400 || !said.error.empty()));
+    CHECK(words(0, 170).starts_with(said.text));
+    CHECK(socket.all().find("BADW") == std::string::npos);
+  }
+}
+
+TEST_CASE("An upstream that breaks off in the middle of a window's stream ends it with an error", "[gateway][window]") {
+  const std::string good = words(0, 300);
+  for (const bool resets : {false, true}) {
+    CAPTURE(resets);
+    ChatUpstreamOptions behaviour{.answer = good, .stream_pieces = 100, .stream_pause = 2ms};
+    behaviour.instead = [&](RawServer::Connection& connection, Step step) {
+      if (step != Step::answer) return false;
+      std::string sent = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+      for (std::size_t at = 0; at < 1'600; at += 20) {
+        if (!connection.send(sent + ecso::test::chunk(ChatUpstream::event(good.substr(at, 20))))) return true;
+        sent.clear();
+        if (!connection.pause(3ms)) return true;
+      }
+      if (resets) connection.reset();
+      return true;
+    };
+    const ChatUpstream upstream{behaviour};
+    const GatewayUnderTest under_test{window(upstream)};
+    HttpSocket socket{under_test.port()};
+    socket.send(chat_request(Api::chat, true));
+    const HttpReply reply = socket.read();
+    const auto said = read_said(reply, Api::chat);
+    CHECK(!said.error.empty());
+    CHECK(said.wrong.empty());
+    CHECK(!said.text.empty());
+    CHECK(good.starts_with(said.text));
+    CHECK(socket.all().find("[DONE]") == std::string::npos);
+  }
+}
