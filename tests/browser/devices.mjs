@@ -29,10 +29,11 @@ async function tabTo(page, wanted, key = 'Tab') {
 stubTest('everything can be done by keyboard', async (page, stub) => {
   stub.script = (exchange) => exchange.play(harmful());
   const keyboard = page.page.keyboard;
+  let chooser;
+  page.page.on('filechooser', (opened) => { chooser = opened; });
   await tabTo(page, 'file');
-  const chooser = page.page.waitForEvent('filechooser');
   await keyboard.press('Enter');
-  await (await chooser).setFiles({name: 'a.png', mimeType: 'image/png', buffer: image('harmful')});
+  await (await until(() => chooser, 'the dialog for files')).setFiles({name: 'a.png', mimeType: 'image/png', buffer: image('harmful')});
   await page.page.locator('#thumbs li').waitFor();
   await tabTo(page, 'query');
   await keyboard.type('Fill in the list.');

@@ -73,7 +73,11 @@ class Watched {
     await this.page.getByLabel('Question', {exact: true}).press('Enter');
   }
 
-  async choose(...files) { await this.page.locator('#file').setInputFiles(files); }
+  /** Chooses files, and waits until the form has taken them. */
+  async choose(...files) {
+    await this.page.locator('#file').setInputFiles(files);
+    await until(async () => (await this.page.locator('#file').inputValue()) === '', 'the files are read');
+  }
 
   /** Waits until one more question has ended, as it should. */
   async ends(label) {

@@ -2,14 +2,15 @@
 
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
+import {createServer} from 'node:http';
 
 import {image, open, patience, test, until} from './harness.mjs';
 import {policyOf} from './stub_gateway.mjs';
 
-/** The URL of the gateway to test, and how to end it. */
-async function start() {
-  if (process.env.ECSO_GATEWAY_URL) return {url: new URL('/', process.env.ECSO_GATEWAY_URL).href, end: async () => {}};
-  const gateway = spawn(process.env.ECSO_COMMAND, ['serve', '--listen', '127.0.0.1:0'], {stdio: ['ignore', 'pipe', 'pipe']});
+/** The URL of the gateway to test, and how to end it. With options it is always one of our own. */
+async function start(...options) {
+  if (process.env.ECSO_GATEWAY_URL && options.length === 0) return {url: new URL('/', process.env.ECSO_GATEWAY_URL).href, end: async () => {}};
+  const gateway = spawn(process.env.ECSO_COMMAND, ['serve', '--listen', '127.0.0.1:0', ...options], {stdio: ['ignore', 'pipe', 'pipe']});
   let said = '';
   for (const stream of [gateway.stdout, gateway.stderr]) stream.on('data', (text) => { said += text; });
   const ended = new Promise((resolve) => gateway.on('exit', resolve));
@@ -41,6 +42,48 @@ function realTest(name, run) {
       await gateway.end();
     }
   });
+}
+
+/** A test with a model server whose replies it scripts: `upstream.script(body, response, say)`. */
+function upstreamTest(name, run) {
+  if (!process.env.ECSO_COMMAND) return;
+  test(`real gateway, scripted model: ${name}`, async () => {
+    const upstream = {};
+    const server = createServer(async (request, response) => {
+      let text = '';
+      for await (const piece of request) text += piece;
+      const send = (body, status = 200) => {
+        response.writeHead(status, {'Content-Type': 'application/json'});
+        response.end(JSON.stringify(body));
+      };
+      const say = (content) => send({
+        id: 'x', object: 'chat.completion', model: 'scripted', choices: [{index: 0, message: {role: 'assistant', content}, finish_reason: 'stop'}],
+        usage: {prompt_tokens: 100, completion_tokens: 10, total_tokens: 110, prompt_tokens_details: {cached_tokens: 60}},
+      });
+      if (request.method === 'GET') return send({object: 'list', data: [{id: 'scripted', object: 'model'}]});
+      upstream.script(JSON.parse(text), say, send, response);
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const gateway = await start('--upstream', `http://127.0.0.1:${server.address().port}/v1`, '--dialect', 'plain');
+    try {
+      const page = await open(gateway.url);
+      assert.equal(await page.page.locator('#simulated').isVisible(), false);
+      await run(page, upstream);
+      await page.finish();
+    } finally {
+      await gateway.end();
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+}
+
+/** Which step a request of the gateway is. */
+function stepOf({messages}) {
+  const text = JSON.stringify(messages.at(-1).content);
+  if (/RESPONSE:/.test(text)) return /image_url/.test(text) ? 'check' : 'recheck';
+  if (/Describe what the image shows/.test(text)) return 'caption';
+  return /HINTS:/.test(text) ? 'regenerate' : 'answer';
 }
 
 realTest('the page comes with its headers', async (page, {url}) => {
@@ -91,4 +134,45 @@ realTest('an image that is none is told plainly', async (page) => {
   await page.ask('What is this?');
   await page.problem().waitFor();
   assert.match(await page.problem().innerText(), /^The gateway refused the request\n/);
+});
+
+upstreamTest('markup of the model stays text on the whole path', async (page, upstream) => {
+  const markup = (step) => `${step} <img src=x onerror=alert(1)><script>alert(2)</script>`;
+  upstream.script = (body, say) => {
+    const step = stepOf(body);
+    say({check: 'yes', recheck: 'no'}[step] ?? markup(step));
+  };
+  await page.page.locator('.examples button').first().click();
+  await page.ends('Answered with eyes closed');
+  assert.equal(await page.said().textContent(), markup('regenerate'));
+  assert.equal(await page.page.locator('blockquote').textContent(), markup('caption'));
+  await page.page.getByText('Show the withheld answer').click();
+  assert.equal(await page.page.locator('.first s').textContent(), markup('answer'));
+  assert.match(await page.page.locator('.costs .total').innerText(), /500 in \(300 cached\), 50 out/);
+  assert.equal(await page.page.locator('.run [onerror], .run script').count(), 0);
+});
+
+upstreamTest('a model that is slow can be cancelled, down to its connection', async (page, upstream) => {
+  let closed;
+  upstream.script = (body, say, send, response) => {
+    closed = new Promise((resolve) => response.on('close', () => resolve(performance.now())));
+  };
+  await page.page.locator('.examples button').first().click();
+  const clock = page.step(0).locator('.clock');
+  await until(async () => parseFloat(await clock.textContent()) >= 0.5, 'the clock runs');
+  await until(() => closed, 'the model is asked');
+  const begin = performance.now();
+  await page.page.keyboard.press('Escape');
+  const took = (await closed) - begin;
+  assert.ok(took < 1000, `it took ${took} ms`);
+  assert.match(await page.problem().innerText(), /^Cancelled/);
+});
+
+upstreamTest('a check that fails releases nothing', async (page, upstream) => {
+  upstream.script = (body, say, send) => (stepOf(body) === 'answer' ? say('Never shown.') : send({error: {message: 'no more <b>room</b>'}}, 500));
+  await page.page.locator('.examples button').first().click();
+  await page.problem().waitFor();
+  assert.match(await page.problem().innerText(), /nothing was released\n[^]*check/);
+  assert.equal((await page.states())[1], 'failed');
+  assert.doesNotMatch(await page.page.content(), /Never shown/);
 });

@@ -115,20 +115,21 @@ it('a bearer token comes in as well', async () => {
 });
 
 for (const stream of [false, true]) {
-  it(`an abort ends ${stream ? 'a streamed' : 'a whole'} call at the engine`, async () => {
+  it(`an abort ends ${stream ? 'a streamed call, at the engine as well' : 'a whole call'}`, async () => {
     const controller = new AbortController();
     const request = { model: models.direct, ...text, ...long, stream };
     const ended = await checkGivesUp(
       () => client.messages.create(request, { signal: controller.signal }).then((all) => (stream ? read(all) : all)),
       () => controller.abort(),
+      stream,
     );
     assert.ok(stream || ended instanceof Anthropic.APIUserAbortError, `${ended}`);
   });
 }
 
-it('a timeout is an APIConnectionTimeoutError, and ends the call at the engine', async () => {
+it('a timeout is an APIConnectionTimeoutError, and the client counts as gone', async () => {
   const request = { model: models.direct, ...text, ...long };
-  const ended = await checkGivesUp(() => client.messages.create(request, { timeout: 500 }), () => {});
+  const ended = await checkGivesUp(() => client.messages.create(request, { timeout: 500 }), () => {}, false);
   assert.ok(ended instanceof Anthropic.APIConnectionTimeoutError, `${ended}`);
 });
 

@@ -12,8 +12,8 @@ export const picture = readFileSync(process.env.ECSO_PICTURE).toString('base64')
 /** The models that the gateway's routes know, by the path that their policies force. */
 export const models = { direct: 'direct', eyes_closed: 'eyes-closed', refused: 'refused' };
 
-/** Keeps the engine busy for seconds. */
-export const long = { max_tokens: 3500 };
+/** Keeps the engine busy for a second at least. */
+export const long = { max_tokens: 1500 };
 
 const cases = [];
 
@@ -29,7 +29,7 @@ export async function runAll(title) {
     const start = Date.now();
     let late;
     const tooLong = new Promise((_, reject) => {
-      late = setTimeout(() => reject(new Error('not done after 30 s')), 30_000);
+      late = setTimeout(() => reject(new Error('not done after 90 s')), 90_000);
     });
     try {
       await Promise.race([run(), tooLong]);
@@ -65,19 +65,19 @@ const slots = async () => (await fetch(`${engine}/slots`)).json();
 const isBusy = async () => (await slots()).some((slot) => slot.is_processing);
 
 /**
- * Starts a long call, waits until the engine works on it, and gives it up: the gateway must count a client that has gone, and the
- * engine be idle again within 2 s.
+ * Starts a long call, waits until the engine works on it, and gives it up: the gateway must count a client that has gone. The
+ * engine must be idle again within 2 s of a stream; that nobody waits for a whole answer it does not notice until that is done.
  */
-export async function checkGivesUp(start, giveUp) {
-  await until('the engine is idle before', 10, async () => !(await isBusy()));
+export async function checkGivesUp(start, giveUp, isStream) {
+  await until('the engine is idle before', 60, async () => !(await isBusy()));
   const gone = await metric('ecso_clients_gone_total');
   const ended = Promise.resolve(start()).then(
     () => 'answered',
     (error) => error,
   );
-  await until('the engine has begun', 5, isBusy);
+  await until('the engine has begun', 10, isBusy);
   await giveUp();
-  await until('the engine is idle after', 2, async () => !(await isBusy()));
+  if (isStream) await until('the engine is idle after', 2, async () => !(await isBusy()));
   await until('the client is counted as gone', 2, async () => (await metric('ecso_clients_gone_total')) > gone);
   return ended;
 }

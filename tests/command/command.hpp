@@ -62,7 +62,8 @@ inline Ended ecso(std::vector<std::string> arguments, ProcessOptions options = {
   static const TemporaryFolder home;
   options.environment.try_emplace("XDG_CONFIG_HOME", home.path());
   for (const char* name : {"ECSO_BACKEND", "ECSO_MODEL", "ECSO_POLICY", "ECSO_DIALECT", "ECSO_DEADLINE", "ECSO_MAX_IN_FLIGHT",
-                           "ECSO_COLOR", "ECSO_API_KEY", "ECSO_API_KEY_FILE", "ECSO_CONFIG", "http_proxy", "HTTP_PROXY"}) {
+                           "ECSO_COLOR", "ECSO_API_KEY", "ECSO_API_KEY_FILE", "ECSO_CONFIG", "ECSO_UPSTREAM", "ECSO_LISTEN",
+                           "ECSO_LOG", "http_proxy", "HTTP_PROXY"}) {
     options.environment.try_emplace(name, "");
   }
   arguments.insert(arguments.begin(), command_path());

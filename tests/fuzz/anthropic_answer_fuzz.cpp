@@ -6,7 +6,6 @@
 #include <ecso/gateway/anthropic_answer.hpp>
 #include <ecso/gateway/anthropic_answer_stream.hpp>
 #include <ecso/gateway/anthropic_parts.hpp>
-#include <ecso/secret.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -15,7 +14,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,7 +35,13 @@ using nlohmann::json;
 
 constexpr std::string_view refusal = "No.";
 constexpr ReleaseNote as_it_came{.ecso = {}, .replace_usage = false};
-constexpr ReleaseNote noted{.ecso = R"({"path":"x"})", .usage = {3, 1, 2}};
+constexpr ReleaseNote noted{.ecso = R"({"calls":3})", .usage = {3, 1, 2}};
+
+/// Whether it may stand in a log.
+bool is_one_line(std::string_view text) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7F'; };
+  return !text.empty() && ecso::detail::is_valid_utf8(text) && std::ranges::none_of(text, is_control);
+}
 
 template <typename Answer>
 std::unique_ptr<Answer> read(std::string_view first, std::string_view second) {
@@ -48,7 +52,7 @@ std::unique_ptr<Answer> read(std::string_view first, std::string_view second) {
     answer->finish();
   } catch (const ecso::Error& error) {
     require(error.code() == ecso::Errc::bad_reply || error.code() == ecso::Errc::server_error);
-    ecso::test::check_message(error, ecso::Secret::from_text("sk-key"));
+    require(is_one_line(error.message()));
     return nullptr;
   }
   return answer;
@@ -133,60 +137,27 @@ std::vector<json> events_of(std::string_view stream) {
 /// Nothing of the answer stands in what leaves in its place: no name and no text but these.
 void check_replaced(const std::string& stream, const AnthropicAnswerStream& answer, std::string_view id) {
   const std::string model = answer.reply(0, AnswerText::content).model;
-  static const std::set<std::string, std::less<>> names{"type",
-                                                        "message",
-                                                        "id",
-                                                        "role",
-                                                        "model",
-                                                        "content",
-                                                        "stop_reason",
-                                                        "usage",
-                                                        "input_tokens",
-                                                        "output_tokens",
-                                                        "index",
-                                                        "delta",
-                                                        "content_block",
-                                                        "stop_sequence",
-                                                        "ecso",
-                                                        "path",
-                                                        "text",
-                                                        "partial_json",
-                                                        "name",
-                                                        "input",
-                                                        "cache_creation_input_tokens",
-                                                        "cache_read_input_tokens"};
-  static const std::set<std::string, std::less<>> texts{"message_start",
-                                                        "message",
-                                                        "assistant",
-                                                        "content_block_start",
-                                                        "text",
-                                                        "tool_use",
-                                                        "t",
-                                                        "f",
-                                                        "content_block_delta",
-                                                        "text_delta",
-                                                        "kind words",
-                                                        "input_json_delta",
-                                                        "{\"a\":[1]}",
-                                                        "",
-                                                        "No.",
-                                                        "x",
-                                                        "end_turn",
-                                                        "message_delta",
-                                                        "tool_use",
-                                                        "content_block_stop",
-                                                        "message_stop"};
+  constexpr std::string_view names =
+      "|type|message|id|role|model|content|stop_reason|stop_sequence|usage|input_tokens|cache_creation_input_tokens|"
+      "cache_read_input_tokens|output_tokens|index|delta|content_block|text|partial_json|name|input|ecso|calls|";
+  constexpr std::string_view texts =
+      "|message_start|content_block_start|content_block_delta|content_block_stop|message_delta|message_stop|message|assistant|"
+      "text|"
+      "text_delta|tool_use|input_json_delta|end_turn||t|f|No.|kind words|{\"a\":[1]}|";
+  const auto is_among = [](std::string_view words, const std::string& word) {
+    return word.find('|') == word.npos && words.find("|" + word + "|") != words.npos;
+  };
   const auto check = [&](const auto& self, const json& value) -> void {
     if (value.is_string()) {
       const auto& text = value.get_ref<const std::string&>();
-      require(texts.contains(text) || text == model || text == id);
+      require(is_among(texts, text) || text == model || text == id);
     }
     if (value.is_array()) {
       for (const json& item : value) self(self, item);
     }
     if (!value.is_object()) return;
     for (const auto& [name, member] : value.items()) {
-      require(names.contains(name));
+      require(is_among(names, name));
       self(self, member);
     }
   };

@@ -226,7 +226,7 @@ TEST_CASE("A gateway that ends lets the requests under way go on and takes no mo
     CHECK(read_said(reply, Api::chat).text == "A plain answer.");
     CHECK(socket->is_closed_within(2'000ms));
   }
-  CHECK(under_test.gateway.wait(2'000ms));
+  CHECK(under_test.gateway.wait(5'000ms));
 }
 
 TEST_CASE("A gateway that is stopped ends at once, whatever is under way", "[gateway][limits]") {

@@ -99,10 +99,10 @@ TEST_CASE("A reload that needs a restart, or makes no sense, changes nothing and
     return false;
   };
   CHECK(refused([](auto& next) { next.address = "::1"; }, "address"));
-  CHECK(refused([](auto& next) { next.port = 1; }, "port"));
+  CHECK(refused([](auto& next) { next.port = 1; }, "address"));
   CHECK(refused([](auto& next) { next.threads = 3; }, "threads"));
   CHECK(refused([](auto& next) { next.upstreams.clear(); }, "upstream"));
-  CHECK(refused([](auto& next) { next.upstreams.front().url = "ftp://x"; }, "ftp"));
+  CHECK(refused([](auto& next) { next.upstreams.front().url = "ftp://x"; }, "http://"));
   CHECK(under_test.ask(chat_request()).status == 200);
 }
 

@@ -1,6 +1,7 @@
 // Requests that are no HTTP, contradict themselves or are too large: refused, the connection closed, and nothing in a body is
 // ever taken for a request.
 
+#include <ecso/core/step.hpp>
 #include <ecso/gateway/options.hpp>
 #include <ecso/gateway/request_record.hpp>
 
@@ -27,6 +28,7 @@ using ecso::test::Api;
 using ecso::test::chat_body;
 using ecso::test::ChatUpstream;
 using ecso::test::GatewayUnderTest;
+using ecso::test::http_request;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
 using ecso::test::raw;
@@ -194,12 +196,53 @@ TEST_CASE("A request that can be read in two ways is refused, and what its body 
       ++count;
       INFO(shape.name);
       CHECK(wrong_with(shape, under_test.port()) == "");
-      CHECK(smuggled_requests == 0);
+      CHECK(smuggled_requests.exchange(0) == 0);
     }
   }
   CHECK(upstream.requests().empty());
   CHECK(under_test.ask(ecso::test::chat_request()).status == 200);
   WARN(count << " shapes of requests were refused");
+}
+
+TEST_CASE("A body that nobody reads is not taken for a request", "[gateway][smuggling]") {
+  ChatUpstream upstream;
+  std::atomic<int> smuggled_requests{0};
+  auto options = ecso::test::options_for(upstream.url());
+  options.bounds.max_in_flight = 1;
+  options.bounds.max_queued = 0;
+  const GatewayUnderTest under_test{options, [&](const ecso::gateway::RequestRecord& record) {
+                                      if (record.target == "/smuggled") ++smuggled_requests;
+                                    }};
+  const std::string length = "Content-Length: " + std::to_string(smuggled.size()) + "\r\n\r\n" + smuggled;
+  const std::string chunks = "Transfer-Encoding: chunked\r\n\r\n" + in_chunks(smuggled);
+  for (const std::string& first : {std::string{}, ecso::test::chat_request(), ecso::test::chat_request(Api::chat, true)}) {
+    for (const std::string line :
+         {"GET /healthz", "GET /metrics", "HEAD /healthz", "GET /nothing", "POST /nothing", "POST /healthz",
+          "PUT /v1/chat/completions", "OPTIONS /v1/chat/completions", "GET /v1/models", "GET /", "POST /v1/chat/completions"}) {
+      for (const std::string& body : {length, chunks}) {
+        CAPTURE(first.size(), line, body);
+        HttpSocket socket{under_test.port()};
+        socket.send(first + line + " HTTP/1.1\r\nHost: localhost\r\nOrigin: http://a.test\r\n" + body);
+        if (!first.empty()) CHECK(socket.read().status == 200);
+        CHECK(socket.read(5'000ms, line.starts_with("HEAD")).whole);
+        // A body that was read may be followed by another request.
+        CHECK((socket.is_closed_within(line == "POST /v1/chat/completions" ? 50ms : 2'000ms) || line.starts_with("POST /v1")));
+        CHECK(socket.rest().empty());
+        CHECK(smuggled_requests.exchange(0) == 0);
+      }
+    }
+  }
+  // Turned away at the door, when all places are taken.
+  upstream.hold(ecso::Step::answer);
+  HttpSocket busy{under_test.port()};
+  busy.send(ecso::test::chat_request());
+  REQUIRE(ecso::test::within(5'000ms, [&] { return upstream.waiting() == 1; }));
+  HttpSocket turned_away{under_test.port()};
+  turned_away.send(ecso::test::chat_request() + http_request("GET", "/healthz"));
+  CHECK(turned_away.read().status == 429);
+  CHECK(turned_away.read(2'000ms).body.starts_with("ok"));
+  upstream.let_go();
+  CHECK(busy.read().status == 200);
 }
 
 TEST_CASE("The spellings that HTTP allows are served", "[gateway]") {

@@ -59,21 +59,19 @@ gateway::UpstreamOptions simulated_upstream(const std::string& url, const Simula
 /// The running service.
 class Service {
  public:
+  /// Opens the port. Writes nothing to the log: if it cannot be had, that is all there is to say.
   explicit Service(const ServeFlags& flags)
-      : flags_{flags}, settings_{read_serve_settings(flags)}, outputs_{std::make_shared<Outputs>(settings_)} {
-    const std::size_t files = raise_file_limit();
-    constexpr std::size_t own_files = 64;
-    std::size_t wanted = settings_.gateway.bounds.max_connections + own_files;
-    for (const auto& upstream : settings_.gateway.upstreams) wanted += upstream.max_connections;
-    if (files < wanted) {
-      log(LogLevel::warn, fmt::format("only {} files may be open at once, where max_connections may take {}", files, wanted));
-    }
-    complete(settings_);
+      : flags_{flags},
+        settings_{read_serve_settings(flags)},
+        files_{raise_file_limit()},
+        outputs_{std::make_shared<Outputs>(settings_)} {
+    add_simulated(settings_);
     gateway_ =
         std::make_unique<gateway::Gateway>(settings_.gateway, [this](const gateway::RequestRecord& record) { tell(record); });
   }
 
   int run(const ServiceSignals& signals) {
+    ask_late_upstreams();
     gateway_->start();
     greet();
     notify_service_manager("READY=1");
@@ -105,13 +103,10 @@ class Service {
     if (out->audit) out->audit->request(record);
   }
 
-  /// Adds what the configuration leaves open: the simulated model, and dialects.
-  void complete(ServeSettings& settings) {
-    if (settings.gateway.simulated) {
-      if (!simulated_) simulated_ = std::make_unique<SimulatedServer>(settings.simulated);
-      settings.gateway.upstreams = {simulated_upstream(simulated_->url(), settings.simulated)};
-    }
-    ask_dialects(settings);
+  void add_simulated(ServeSettings& settings) {
+    if (!settings.gateway.simulated) return;
+    if (!simulated_) simulated_ = std::make_unique<SimulatedServer>(settings.simulated);
+    settings.gateway.upstreams = {simulated_upstream(simulated_->url(), settings.simulated)};
   }
 
   /// Asks upstreams what they understand. Those that cannot be reached are asked nothing special, and asked again later.
@@ -161,7 +156,8 @@ class Service {
       ServeSettings fresh = read_serve_settings(flags_);
       auto outputs = std::make_shared<Outputs>(fresh);
       told_silent_.clear();
-      complete(fresh);
+      add_simulated(fresh);
+      ask_dialects(fresh);
       gateway_->reload(fresh.gateway);
       settings_ = std::move(fresh);
       {
@@ -174,6 +170,14 @@ class Service {
           fmt::format("the configuration was read again and cannot be used, so the old one stays: {}", error.what()));
     }
     notify_service_manager("READY=1");
+  }
+
+  void warn_of_few_files() {
+    constexpr std::size_t own_files = 64;
+    std::size_t wanted = settings_.gateway.bounds.max_connections + own_files;
+    for (const auto& upstream : settings_.gateway.upstreams) wanted += upstream.max_connections;
+    if (files_ >= wanted) return;
+    log(LogLevel::warn, fmt::format("only {} files may be open at once, where max_connections may take {}", files_, wanted));
   }
 
   void greet() {
@@ -215,6 +219,7 @@ class Service {
 
   const ServeFlags& flags_;
   ServeSettings settings_;
+  const std::size_t files_;               ///< That may be open at once.
   std::vector<std::string> told_silent_;  ///< Upstreams of which a log line already says that they cannot be asked.
   std::unique_ptr<SimulatedServer> simulated_;
   std::mutex mutex_;

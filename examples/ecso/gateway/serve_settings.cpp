@@ -50,7 +50,7 @@ class Reader {
     const detail::Json json = config ? parse_toml(read_settings_file(file), file) : detail::Json::object();
     folder_ = std::filesystem::path{file}.parent_path();
     SettingsTable root{json, file};
-    if (root.find("api_key") != nullptr) {
+    if (json.contains("api_key")) {
       throw UsageError{root.at("api_key") +
                        ": a key does not belong here; put it in a file of its own and name that by api_key_file"};
     }

@@ -103,15 +103,8 @@ class AnthropicAnswer final : public UpstreamAnswer {
 
   [[nodiscard]] static std::string everything(detail::JsonValue root) {
     std::string said;
-    for (const detail::JsonMember& member : root.members()) {
-      const std::string name = member.key.text();
-      if (std::ranges::find(anthropic_own_members, name) != anthropic_own_members.end()) continue;
-      if (name != "content") {
-        append_texts(member.value, anthropic_own_members, said);
-        continue;
-      }
-      for (const detail::JsonValue block : member.value.items()) append_anthropic_block(block, said);
-    }
+    for (const detail::JsonValue block : root["content"].items()) append_anthropic_block(block, said);
+    append_beside(root, {"content"}, said);
     return said;
   }
 

@@ -15,7 +15,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -140,24 +140,24 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     Event noted{};
     if (type == "message_start") {
       on_start(root["message"]);
+      say_beside(root, {});
       noted.kind = Event::Kind::starts_message;
     } else if (type == "content_block_start") {
       noted = on_block(root);
     } else if (type == "content_block_delta") {
       on_delta(root);
-    } else if (type == "content_block_stop") {
-      close_call();
-      noted.kind = Event::Kind::stops_block;
-      noted.index = index_of(root);
-    } else if (type == "message_delta") {
-      close_call();
-      stop_reason_ = root["delta"]["stop_reason"].text();
-      tokens_.take(root["usage"]);
-      append_texts(root, anthropic_own_members, everything_);
-      last_delta_ = data;
     } else {
+      if (type != "ping") close_call();
+      if (type == "content_block_stop") {
+        noted.kind = Event::Kind::stops_block;
+        noted.index = index_of(root);
+      } else if (type == "message_delta") {
+        stop_reason_ = root["delta"]["stop_reason"].text();
+        tokens_.take(root["usage"]);
+        last_delta_ = data;
+      }
       is_stopped_ = type == "message_stop";
-      append_texts(root, anthropic_own_members, everything_);
+      say_beside(root, {});
     }
     note(type, data, noted);
   }
@@ -186,24 +186,27 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     model_ = message["model"].text();
     tokens_.take(message["usage"]);
     start_tokens_ = tokens_;
-    append_texts(message, anthropic_own_members, everything_);
   }
 
   [[nodiscard]] Event on_block(detail::JsonValue root) {
     close_call();
     const detail::JsonValue block = root["content_block"];
+    if (!block.is_object()) fail("a content_block_start has no block");
     const std::string type = block["type"].text();
     is_new_line_ = true;
     last_index_ = index_of(root);
-    if (block["input"]) {
+    const detail::JsonValue input = block["input"];
+    if (input && block["name"].is_string()) {
+      say_beside(block, {"name", "input"});
       append_line(everything_, block["name"].text() + "(");
       // What comes piece by piece begins as {}.
-      if (block["input"].size() != 0 || block["input"].is_string()) everything_ += readable_json(block["input"]);
+      if (input.size() != 0 || input.is_string()) everything_ += readable_json(input);
       is_in_call_ = true;
       is_new_line_ = false;
     } else {
-      append(block);
+      say(block);
     }
+    say_beside(root, {"content_block"});
     if (type == "text") content_ += block["text"].text();
     return {.end = 0,
             .text_end = 0,
@@ -216,32 +219,39 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     if (index != last_index_) is_new_line_ = true;  // blocks may take turns
     last_index_ = index;
     const detail::JsonValue delta = root["delta"];
-    append(delta);
+    if (!delta.is_object()) fail("a content_block_delta has no delta");
+    say(delta);
+    say_beside(root, {"delta"});
     if (delta["type"].text() == "text_delta") content_ += delta["text"].text();
   }
 
   /// Adds what a piece of a block says: the text that goes on as it is, other texts each on a line of its own.
-  void append(detail::JsonValue piece) {
+  void say(detail::JsonValue piece) {
     std::string storage;
-    for (const detail::JsonMember& member : piece.members()) {
-      const std::string name = member.key.text();
-      if (std::ranges::find(anthropic_own_members, name) != anthropic_own_members.end()) continue;
-      const bool goes_on = name == "text" || name == "thinking" || name == "partial_json";
-      const std::string_view text = member.value.text(storage);
-      if (goes_on && member.value.is_string()) {
-        if (text.empty()) continue;
-        if (is_new_line_) {
-          append_line(everything_, text);
-        } else {
-          everything_ += text;
-        }
-        is_new_line_ = false;
-      } else {
-        const std::size_t before = everything_.size();
-        append_texts(member.value, anthropic_own_members, everything_);
-        if (everything_.size() != before) is_new_line_ = true;
+    for (const std::string_view name : {"text", "thinking", "partial_json"}) {
+      const detail::JsonValue value = piece[name];
+      const std::string_view text = value.text(storage);
+      if (text.empty()) {
+        say_lines([&] { append_texts(value, anthropic_own_members, everything_); });
+        continue;
       }
+      if (is_new_line_ && !everything_.empty()) everything_ += '\n';
+      everything_ += text;
+      is_new_line_ = false;
     }
+    say_beside(piece, {"text", "thinking", "partial_json"});
+  }
+
+  /// Adds what the members of an object say but for those that `are_said` already, on lines of their own.
+  void say_beside(detail::JsonValue object, std::initializer_list<std::string_view> are_said) {
+    say_lines([&] { append_beside(object, are_said, everything_); });
+  }
+
+  template <typename Append>
+  void say_lines(const Append& append) {
+    const std::size_t before = everything_.size();
+    append();
+    if (everything_.size() != before) is_new_line_ = true;
   }
 
   void close_call() {

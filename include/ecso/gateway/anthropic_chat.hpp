@@ -117,6 +117,22 @@ class AnthropicChat final : public ClientChat {
     return std::make_unique<AnthropicAnswer>();
   }
 
+  [[nodiscard]] std::string blank_answer(bool stream) const override {
+    std::string message = R"({"id":"msg_ecso","type":"message","role":"assistant","model":)";
+    detail::JsonOut{message}.string(model_);
+    message += R"(,"content":[],"stop_reason":)";
+    constexpr std::string_view usage = R"(,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}})";
+    if (!stream) return message.append("\"end_turn\"").append(usage);
+    message.append("null").append(usage);
+    AnthropicEvents events;
+    events.event("message_start", R"({"type":"message_start","message":)" + message + "}");
+    events.event(
+        "message_delta",
+        R"({"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":0}})");
+    events.event("message_stop", R"({"type":"message_stop"})");
+    return std::move(events).text();
+  }
+
   [[nodiscard]] std::string error_body(int status, std::string_view code, std::string_view message) const override {
     return anthropic_error_body(status, code, message);
   }

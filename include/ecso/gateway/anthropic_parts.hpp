@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -19,19 +20,24 @@ namespace ecso::gateway {
 inline constexpr std::array<std::string_view, 8> anthropic_own_members{"id",          "model",         "role", "signature",
                                                                        "stop_reason", "stop_sequence", "type", "usage"};
 
-/// Adds everything that a block of an answer says, thoughts and tool calls ("name(input)") included.
-inline void append_anthropic_block(detail::JsonValue block, std::string& out) {
-  const detail::JsonValue input = block["input"];
-  if (!input) return append_texts(block, anthropic_own_members, out);
-  append_line(out, block["name"].text() + "(" + readable_json(input) + ")");
+/// Adds what the members of an object say but for those that `are_said` already.
+inline void append_beside(detail::JsonValue object, std::initializer_list<std::string_view> are_said, std::string& out) {
+  const auto is_among = [](const auto& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); };
   std::string storage;
-  for (const detail::JsonMember& member : block.members()) {
+  for (const detail::JsonMember& member : object.members()) {
     const std::string_view name = member.key.text(storage);
-    const bool is_said = name == "input" || name == "name";
-    if (!is_said && std::ranges::find(anthropic_own_members, name) == anthropic_own_members.end()) {
+    if (!is_among(are_said, name) && !is_among(anthropic_own_members, name)) {
       append_texts(member.value, anthropic_own_members, out);
     }
   }
+}
+
+/// Adds everything that a block of an answer says, thoughts and tool calls ("name(input)") included.
+inline void append_anthropic_block(detail::JsonValue block, std::string& out) {
+  const detail::JsonValue input = block["input"];
+  if (!input || !block["name"].is_string()) return append_texts(block, anthropic_own_members, out);
+  append_line(out, block["name"].text() + "(" + readable_json(input) + ")");
+  append_beside(block, {"name", "input"}, out);
 }
 
 [[nodiscard]] inline FinishReason anthropic_finish_reason(std::string_view name) noexcept {

@@ -123,6 +123,9 @@ class ClientChat {
   /// Reads the answer to `answer(stream)`; `regenerate` and `ask` are answered whole.
   [[nodiscard]] virtual std::unique_ptr<UpstreamAnswer> reader(bool stream) const = 0;
 
+  /// What an upstream might have answered that says nothing: the frame of a refusal where no upstream answered.
+  [[nodiscard]] virtual std::string blank_answer(bool stream) const = 0;
+
   /// An error body as this API has them. `type` is one of its type names.
   [[nodiscard]] virtual std::string error_body(int status, std::string_view code, std::string_view message) const = 0;
   /// The same as the last event of a stream.

@@ -114,6 +114,20 @@ class OpenAiChat final : public ClientChat {
     return std::make_unique<OpenAiStreamAnswer>(choices_, wants_usage_);
   }
 
+  [[nodiscard]] std::string blank_answer(bool stream) const override {
+    const std::string_view said =
+        stream ? R"("delta":{"role":"assistant","content":""})" : R"("message":{"role":"assistant","content":""})";
+    std::string json = stream ? R"({"id":"chatcmpl-ecso","object":"chat.completion.chunk","created":0,"model":)"
+                              : R"({"id":"chatcmpl-ecso","object":"chat.completion","created":0,"model":)";
+    json.append(json_string(model_))
+        .append(R"(,"choices":[{"index":0,)")
+        .append(said)
+        .append(R"(,"logprobs":null,"finish_reason":"stop"}])");
+    if (!stream) json += R"(,"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})";
+    json += "}";
+    return stream ? "data: " + json + "\n\ndata: [DONE]\n\n" : json;
+  }
+
   [[nodiscard]] std::string error_body(int, std::string_view code, std::string_view message) const override {
     return openai_error_body(code, message);
   }

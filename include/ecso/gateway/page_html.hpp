@@ -479,14 +479,14 @@ const adviceOf = {
   504: 'The model took too long. Ask again, or ask for less.',
 };
 
-/** The problem that an error body, `{"error": {…}}`, tells of. */
+/** The problem that an error body, `{"error": {…}}`, tells of; without a status it came in the middle of a run. */
 function problemOf(body, status, retryAfter) {
   const error = asObject(asObject(body).error);
   const message = asText(error.message) || asText(asObject(body).error) || (status ? `HTTP status ${status}.` : 'No reason was given.');
   let title = 'The gateway could not answer';
   if (status === 401) title = 'This gateway wants an API key';
   else if (status === 429) title = 'Too many questions at once';
-  else if ([error.type, error.code].includes('ecso_unverified')) title = 'A step failed, so nothing was released';
+  else if (!status || [error.type, error.code].includes('ecso_unverified')) title = 'A step failed, so nothing was released';
   else if (status >= 400 && status < 500) title = 'The gateway refused the request';
   let advice = adviceOf[status] ?? 'See the log of the gateway and whether the model server works, then ask again.';
   if (asCount(Number(retryAfter))) advice = `Wait ${count(Number(retryAfter), 'second')}, then ask again.`;
@@ -1124,7 +1124,7 @@ async function transact(run, signal) {
   if (!response.ok) throw await problemOfResponse(response);
   for await (const [name, data] of eventsOf(response, signal)) {
     if (name === 'step') run.onStep(parseJson(data));
-    if (name === 'error') throw problemOf(parseJson(data), 0, 0);
+    if (name === 'error') throw problemOf(parseJson(data));
     if (name === 'outcome') return run.onOutcome(parseJson(data));
   }
   throw cut();

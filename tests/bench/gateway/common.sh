@@ -8,10 +8,12 @@ pids=()
 failed=0
 
 finish() {
-  local status=$?
+  local status=$? log
   trap - EXIT INT TERM
   ((${#pids[@]} == 0)) || { kill "${pids[@]}" && wait; } 2>/dev/null
-  ((status == 0)) || tail -n 5 "$directory"/*.err >&2 2>/dev/null
+  for log in "$directory"/*.err; do
+    if ((status != 0)) && [ -s "$log" ]; then echo "$(basename "$log" .err): $(tail -n 5 "$log")" >&2; fi
+  done
   rm -rf "$directory"
   exit "$status"
 }
@@ -162,12 +164,9 @@ descriptors() {
   echo "${#open[@]}"
 }
 
-# milliseconds TIME: of 5s or 200ms.
+# milliseconds TIME: of 5s or 200ms; nothing of anything else.
 milliseconds() {
-  case $1 in
-    *[!0-9]ms | *[!0-9]s | *[!0-9ms]*) return 1 ;;
-    *ms) echo "${1%ms}" ;;
-    *s) echo "$((${1%s} * 1000))" ;;
-    *) return 1 ;;
-  esac
+  if [[ $1 =~ ^([0-9]+)(ms|s)$ ]]; then
+    echo $((BASH_REMATCH[1] * (${#BASH_REMATCH[2]} == 2 ? 1 : 1000)))
+  fi
 }

@@ -38,12 +38,13 @@ spread_ms=$(milliseconds "$spread")
 own_ms=$(milliseconds "$own")
 [[ -n $delay_ms && -n $spread_ms && -n $own_ms ]] || die "a time is 5s or 200ms"
 
-# The gateway holds a descriptor for each client and one for each call, and some of its own.
+# The gateway holds a descriptor for each client, one for each call, and some of its own.
 ulimit -n "$(ulimit -Hn)"
-calls=$(($(ulimit -n) - requests - 64))
-((calls <= requests)) || calls=$requests
-((calls >= requests * 9 / 10)) || die "$requests requests need $((2 * requests + 64)) descriptors, and no more than $(ulimit -n) are allowed"
-((calls == requests)) || echo "of $(ulimit -n) descriptors the gateway has $calls left for calls: $((requests - calls)) requests wait for another's end"
+most=$((($(ulimit -n) - 64) / 2))
+if ((requests > most)); then
+  echo "no more than $(ulimit -n) descriptors are allowed (ulimit -Hn), so it is $most requests, not $requests"
+  requests=$most
+fi
 
 ecso_settings() {
   cat <<SETTINGS
@@ -52,11 +53,11 @@ dialect = "plain"
 
 [[upstream]]
 url = "http://127.0.0.1:$2/v1"
-max_connections = $calls
+max_connections = $((2 * requests))
 
 [bounds]
-max_connections = $((requests + 16))
-max_in_flight = $((requests + 16))
+max_connections = $((2 * requests))
+max_in_flight = $((2 * requests))
 
 [log]
 level = "warn"

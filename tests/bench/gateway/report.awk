@@ -51,9 +51,9 @@ END {
     split(servers[group], names, " ")
     most = group ~ /^text/ ? 2 : 1
     value = ratio(median(cpu[key]), median(cpu[group " " names[1]]))
-    aim(group ": CPU a request / " names[1], value, value <= most, "<= " most)
+    aim(group ": CPU a request / " names[1], value, value + 0 <= most, "<= " most)
     value = ratio(median(rate[key]), median(rate[group " naive"]))
-    aim(group ": requests a second / naive", value, value >= 10, ">= 10")
+    aim(group ": requests a second / naive", value, value == "-" || value + 0 >= 10, ">= 10")
     if (group ~ / 64$/) aim(group ": RSS MiB", sprintf("%.1f", median(rss[key])), median(rss[key]) < 64, "< 64")
     if (errors[key] > 0) aim(group ": errors", errors[key], 0, "0")
   }

@@ -81,6 +81,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
 
   /// Reads the head of the next request.
   Task<HeadResult> read_head(const ecso::gateway::Bounds* bounds) {
+    head_ = {};
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(bounds->max_header_bytes));
     parser_->body_limit(boost::none);

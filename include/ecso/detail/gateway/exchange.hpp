@@ -119,6 +119,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   /// Of an exchange that is done and did not fail: the body, or the rest of the stream.
   /// @throws Error (internal, bad_reply) if what would leave is not what was verified.
   [[nodiscard]] std::string release() {
+    if (has_no_answer_ && !has_released_) take_blank_answer();
     std::vector<ecso::gateway::Release> releases;
     releases.reserve(tracks_.size());
     for (const auto& track : tracks_) {
@@ -318,6 +319,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
       if (self->has_head_ || !may_try_another(*error, call->has_response())) break;
     }
     self->answer_call_.reset();
+    self->has_no_answer_ = error.has_value();
     self->on_answer(error);
   }
 
@@ -480,6 +482,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   }
 
   void show_steps() {
+    if (tracks_.empty()) return;  // given up before it began
     Track& track = *tracks_.front();
     const auto& steps = track.protocol.outcome().steps;
     for (; track.seen_steps < steps.size(); ++track.seen_steps) {
@@ -520,6 +523,13 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   }
 
   // --- What leaves ---
+
+  /// A policy may refuse where the upstream failed; the refusal needs a reply to stand in.
+  void take_blank_answer() {
+    answer_ = chat_->reader(is_streamed());
+    answer_->feed(chat_->blank_answer(is_streamed()));
+    answer_->finish();
+  }
 
   /// The protocol decides by texts; what leaves are bytes. They must be the same.
   void make_sure_it_was_verified(const Track& track, const Outcome& outcome) const {
@@ -581,6 +591,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   std::size_t checked_bytes_ = 0;
   bool has_head_ = false;
   bool has_released_ = false;
+  bool has_no_answer_ = true;
   bool is_given_up_ = false;
   bool is_done_ = false;
   std::size_t calls_under_way_ = 0;

@@ -58,6 +58,10 @@ struct HeadFault {
   if (message.count(http::field::host) > 1) return HeadFault{400, "more than one Host header"};
   if (message.version() == 11 && message.count(http::field::host) == 0) return HeadFault{400, "no Host header"};
   if (message.count(http::field::content_length) > 1) return HeadFault{400, "more than one Content-Length header"};
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (!std::ranges::all_of(view_of(message[http::field::content_length]), is_digit)) {
+    return HeadFault{400, "the Content-Length is not one number"};
+  }
   const bool has_transfer_encoding = message.count(http::field::transfer_encoding) > 0;
   if (has_transfer_encoding && message.count(http::field::content_length) > 0) {
     return HeadFault{400, "both Content-Length and Transfer-Encoding"};

@@ -59,7 +59,7 @@ class Session : public std::enable_shared_from_this<Session> {
       }
       auto goes_on = co_await self->serve();
       self->finish_request();
-      if (!goes_on) break;
+      if (!goes_on || self->worker_.shared->is_draining) break;
     }
     if (!connection.is_gone()) co_await connection.close_gently();
   }
@@ -188,19 +188,23 @@ class Session : public std::enable_shared_from_this<Session> {
     return send(std::move(response));
   }
 
+  /// Nothing follows a request whose body was not read: that body would be taken for the next one.
   Task<bool> send(Response response) {
     status_ = response.status;
+    const bool has_unread_body = !is_body_read_ && (head().is_chunked || head().content_length > 0);
+    if (has_unread_body || worker_.shared->is_draining) keeps_alive_ = false;
     response.headers += fmt::format("x-request-id: {}\r\n", id());
     response.headers += std::exchange(extra_headers_, {});
     response.headers += cors_headers();
     auto is_taken = co_await connection_->respond(std::move(response), keeps_alive_, bounds());
-    co_return is_taken&& keeps_alive_;
+    if (is_taken) co_return keeps_alive_;
+    auto goes_on = co_await gone();
+    co_return goes_on;
   }
 
-  /// An error in the words of the API that was asked. The connection is closed if the body was not read.
+  /// An error in the words of the API that was asked.
   Task<bool> fail(int status, std::string_view code, std::string message) {
     error_ = message;
-    if (!is_body_read_) keeps_alive_ = false;
     if (status == 499) return gone();
     const bool is_anthropic = endpoint_ == Endpoint::messages;
     return answer(status, "application/json",
@@ -544,7 +548,9 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string events = exchange_->take_events();
     events += rest;
     is_taken = co_await connection_->write_stream(std::move(events), true, bounds());
-    co_return is_taken;
+    if (is_taken) co_return true;
+    auto goes_on = co_await gone();
+    co_return goes_on;
   }
 
   // --- The full trace ---
@@ -616,7 +622,9 @@ class Session : public std::enable_shared_from_this<Session> {
       last = "event: outcome\ndata: " + outcome_json() + "\n\n";
     }
     is_taken = co_await connection_->write_stream(std::move(last), true, bounds());
-    co_return is_taken;
+    if (is_taken) co_return true;
+    auto goes_on = co_await gone();
+    co_return goes_on;
   }
 
   // --- What was ---

@@ -1,0 +1,87 @@
+#pragma once
+
+#include "command/command.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace ecso::test {
+
+/// The command, running beside the test until it is told to end; killed with the test.
+class Serving {
+ public:
+  /// Waits until it says that it serves.
+  explicit Serving(std::vector<std::string> arguments, std::map<std::string, std::string> environment = {}) {
+    arguments.insert(arguments.begin(), command_path());
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 2, folder_.path("err").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    std::vector<std::string> variables;
+    for (char** variable = environ; *variable != nullptr; ++variable) variables.emplace_back(*variable);
+    for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+    const int failed = ::posix_spawn(&pid_, arguments.front().c_str(), &actions, nullptr, detail::pointers(arguments).data(),
+                                     detail::pointers(variables).data());
+    posix_spawn_file_actions_destroy(&actions);
+    if (failed != 0) throw std::runtime_error{"cannot run " + arguments.front()};
+    if (!says("http://")) throw std::runtime_error{"it does not serve: " + said()};
+    std::string text = said();
+    text.erase(0, text.find("http://"));
+    url_ = text.substr(0, text.find_first_of(" \n\""));
+    if (url_.ends_with("/v1")) url_.resize(url_.size() - 3);
+  }
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+  ~Serving() {
+    if (pid_ == 0) return;
+    ::kill(pid_, SIGKILL);
+    static_cast<void>(end());
+  }
+
+  /// Without "/v1".
+  [[nodiscard]] const std::string& url() const { return url_; }
+  /// What stands on standard error so far.
+  [[nodiscard]] std::string said() const { return folder_.read("err"); }
+
+  /// Waits until `text` stands there.
+  [[nodiscard]] bool says(std::string_view text) const {
+    return happens([&] { return said().find(text) != std::string::npos; });
+  }
+
+  template <typename Condition>
+  [[nodiscard]] static bool happens(Condition condition) {
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+    while (std::chrono::steady_clock::now() < give_up) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    }
+    return false;
+  }
+
+  void signal(int number) const { ::kill(pid_, number); }
+
+  /// @return its exit code, or 128 and the signal that killed it
+  [[nodiscard]] int end() {
+    int status = 0;
+    ::waitpid(std::exchange(pid_, 0), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  TemporaryFolder folder_;
+  pid_t pid_ = 0;
+  std::string url_;
+};
+
+}  // namespace ecso::test
