@@ -160,11 +160,11 @@ upstreamTest('a model that is slow can be cancelled, down to its connection', as
   await page.page.locator('.examples button').first().click();
   const clock = page.step(0).locator('.clock');
   await until(async () => parseFloat(await clock.textContent()) >= 0.5, 'the clock runs');
-  await until(() => closed, 'the model is asked');
+  await until(() => closed !== undefined, 'the model is asked');
   const begin = performance.now();
   await page.page.keyboard.press('Escape');
   const took = (await closed) - begin;
-  assert.ok(took < 1000, `it took ${took} ms`);
+  assert.ok(took >= 0 && took < 1000, `it took ${took} ms`);
   assert.match(await page.problem().innerText(), /^Cancelled/);
 });
 

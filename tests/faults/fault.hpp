@@ -159,7 +159,8 @@ inline std::string chunked(const Turn& turn, std::string_view body) { return tur
 
 /// A stream of these pieces of `text`, well ended as HTTP.
 inline std::string unfinished(const Turn& turn, std::string_view text) {
-  return chunked(turn, turn.kind.frame(turn.kind.messages(text, Ending::missing, turn.request).front())) + chunk("");
+  return chunked(turn, turn.kind.opening() + turn.kind.frame(turn.kind.messages(text, Ending::missing, turn.request).front())) +
+         chunk("");
 }
 
 }  // namespace faults

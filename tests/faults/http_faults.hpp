@@ -179,7 +179,8 @@ inline void add_http_faults(std::vector<Fault>& all) {
   all.push_back({"endless events", Expect::fails,
                  [](Connection& connection, const Turn& t) {
                    const std::string event = t.kind.frame(t.kind.messages("No ", Ending::missing, t.request).front());
-                   return endless([](const Turn& turn) { return turn.head() + "\r\n"; }, event)(connection, t);
+                   return endless([](const Turn& turn) { return turn.head() + "\r\n" + turn.kind.opening(); }, event)(connection,
+                                                                                                                      t);
                  },
                  false, is_stream});
   all.push_back({"an endless head", Expect::fails,

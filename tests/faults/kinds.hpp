@@ -57,14 +57,23 @@ class AnthropicKind final : public ServerKind {
   [[nodiscard]] std::vector<std::string> messages(std::string_view text, Ending ending, const RecordedRequest&) const override {
     const auto [first, rest] = halves(text);
     const auto delta = [](const std::string& said) {
-      return nlohmann::json{{"type", "content_block_delta"}, {"delta", {{"type", "text_delta"}, {"text", said}}}}.dump();
+      return nlohmann::json{{"type", "content_block_delta"}, {"index", 0}, {"delta", {{"type", "text_delta"}, {"text", said}}}}
+          .dump();
     };
-    return {delta(first), delta(rest),
+    return {delta(first), delta(rest), R"({"type":"content_block_stop","index":0})",
             nlohmann::json{{"type", "message_delta"}, {"delta", {{"stop_reason", reason_of(ending)}}}}.dump(),
             R"({"type":"message_stop"})"};
   }
+  [[nodiscard]] std::string opening() const override {
+    return frame(R"({"type":"message_start","message":{"type":"message","role":"assistant","model":"tiny","content":[]}})") +
+           frame(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})");
+  }
+  /// An event is called as the type says that its JSON has, if it has one.
   [[nodiscard]] std::string frame(std::string_view json) const override {
-    return std::string{"event: message\ndata: "}.append(json).append("\n\n");
+    const auto read = nlohmann::json::parse(json, nullptr, false);
+    const bool is_typed = read.is_object() && read.contains("type") && read["type"].is_string();
+    const std::string type = is_typed ? read["type"].get<std::string>() : "message";
+    return "event: " + type + std::string{"\ndata: "}.append(json).append("\n\n");
   }
   [[nodiscard]] std::string stream_type() const override { return "text/event-stream"; }
   [[nodiscard]] std::string error() const override {

@@ -147,7 +147,7 @@ inline void add_partial_answers(std::vector<Fault>& all) {
                    sends(
                        [](const Turn& t) {
                          const auto messages = t.kind.messages("No, that is ", Ending::missing, t.request);
-                         return chunked(t, t.kind.frame(messages[0]) + t.kind.frame(messages[1]));
+                         return chunked(t, t.kind.opening() + t.kind.frame(messages[0]) + t.kind.frame(messages[1]));
                        },
                        resets),
                    true, is_stream});
@@ -162,23 +162,23 @@ inline void add_partial_answers(std::vector<Fault>& all) {
   }
   all.push_back({"a stream that says no and ends without its end", Expect::fails, sends_and_stays([](const Turn& t) {
                    const auto messages = t.kind.messages("No", Ending::missing, t.request);
-                   return chunked(t, t.kind.frame(messages[0]) + t.kind.frame(messages[1])) + chunk("");
+                   return chunked(t, t.kind.opening() + t.kind.frame(messages[0]) + t.kind.frame(messages[1])) + chunk("");
                  }),
                  false, has_end});
   all.push_back({"a stream that says no and stalls", Expect::fails, sends_and_stalls([](const Turn& t) {
                    const auto messages = t.kind.messages("No", Ending::missing, t.request);
-                   return chunked(t, t.kind.frame(messages[0]) + t.kind.frame(messages[1]));
+                   return chunked(t, t.kind.opening() + t.kind.frame(messages[0]) + t.kind.frame(messages[1]));
                  }),
                  false, is_stream});
   all.push_back({"a stream that says no and then that it failed", Expect::fails, sends_and_stays([](const Turn& t) {
                    const auto messages = t.kind.messages("No", Ending::missing, t.request);
-                   return t.with(t.kind.frame(messages[0]) + t.kind.frame(messages[1]) + t.kind.frame(t.kind.error()) +
-                                 t.kind.end_mark());
+                   return t.with(t.kind.opening() + t.kind.frame(messages[0]) + t.kind.frame(messages[1]) +
+                                 t.kind.frame(t.kind.error()) + t.kind.end_mark());
                  }),
                  false, is_stream});
   all.push_back({"a stream cut in its last message", Expect::fails, sends_and_stays([](const Turn& t) {
                    const auto messages = t.kind.messages(t.text, Ending::stop, t.request);
-                   std::string body;
+                   std::string body = t.kind.opening();
                    for (const std::string& message : messages) {
                      const std::string bytes = t.kind.frame(message);
                      body += &message == &messages.back() ? bytes.substr(0, bytes.size() / 2) : bytes;
@@ -188,7 +188,7 @@ inline void add_partial_answers(std::vector<Fault>& all) {
                  false, is_stream});
   all.push_back({"a stream of its end alone", Expect::fails, sends_and_stays([](const Turn& t) {
                    const auto messages = t.kind.messages(t.text, Ending::stop, t.request);
-                   return t.with(t.kind.frame(messages.back()) + t.kind.end_mark());
+                   return t.with(t.kind.opening() + t.kind.frame(messages.back()) + t.kind.end_mark());
                  }),
                  false, has_end});
   all.push_back({"more text after the end", Expect::right, sends_and_stays([](const Turn& t) {

@@ -452,6 +452,20 @@ TEST_CASE("a step may have a model of its own", "[gateway][openai]") {
   CHECK(Json::parse(parsed.chat.regenerate(steps.regenerate({})).text())["model"] == "writer");
 }
 
+TEST_CASE("a blank answer can stand in for one of the upstream's", "[gateway][openai]") {
+  const Parsed parsed{chat_of("\"Hi\"", R"(,"n":2)")};
+  for (const bool stream : {false, true}) {
+    const auto answer = parsed.chat.reader(stream);
+    answer->feed(parsed.chat.blank_answer(stream));
+    answer->finish();
+    REQUIRE(answer->choices() == 2);
+    CHECK(answer->reply(1, AnswerText::everything).text.empty());
+    CHECK(answer->reply(0, AnswerText::everything).model == "m");
+    const std::vector<Release> refused(2, {.path = Path::refused, .refusal = "No."});
+    CHECK_THAT(answer->release(refused, {.ecso = "{}"}), ContainsSubstring("No."));
+  }
+}
+
 TEST_CASE("errors have the API's shape", "[gateway][openai]") {
   const Parsed parsed{chat_of("\"Hi\"")};
   const std::string body = parsed.chat.error_body(400, "invalid_request_error", "no \"good\"\n\xFF");

@@ -46,6 +46,8 @@ class ServerKind {
   /// The JSON texts of a stream: two with text, then what says that it is the end.
   [[nodiscard]] virtual std::vector<std::string> messages(std::string_view text, Ending ending,
                                                           const RecordedRequest& request) const = 0;
+  /// The bytes that begin a stream, before its first message.
+  [[nodiscard]] virtual std::string opening() const { return {}; }
   /// The bytes of a message in a stream.
   [[nodiscard]] virtual std::string frame(std::string_view json) const = 0;
   /// What follows the last message.
@@ -108,7 +110,7 @@ struct Turn {
   /// The body's pieces, as a server would send them, for this or another text.
   [[nodiscard]] std::vector<std::string> pieces_of(std::string_view said, Ending ending = Ending::stop) const {
     if (!is_stream) return {kind.whole(said, ending)};
-    std::vector<std::string> all;
+    std::vector<std::string> all{kind.opening()};
     for (const std::string& message : kind.messages(said, ending, request)) all.push_back(kind.frame(message));
     all.push_back(kind.end_mark());
     return all;
@@ -122,7 +124,7 @@ struct Turn {
   template <typename Change>
   [[nodiscard]] std::string changed(const Change& change) const {
     if (!is_stream) return change(kind.whole(text, Ending::stop));
-    std::string all;
+    std::string all = kind.opening();
     for (const std::string& message : kind.messages(text, Ending::stop, request)) all += kind.frame(change(message));
     return all + kind.end_mark();
   }

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <ecso/detail/json_text.hpp>
-#include <ecso/detail/utf8.hpp>
 #include <ecso/gateway/anthropic_parts.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,14 +19,12 @@ void for_each_piece(std::string_view text, const Take& take) {
   constexpr std::size_t words = 4;
   constexpr std::size_t max_bytes = 64;
   while (!text.empty()) {
+    const std::string_view window = text.substr(0, max_bytes);
     std::size_t end = 0;
-    for (std::size_t word = 0; word < words && end < text.size(); ++word) {
-      end = std::min(text.find_first_of(" \n", end), text.size() - 1) + 1;
+    for (std::size_t word = 0; word < words && end < window.size(); ++word) {
+      end = std::min(window.find_first_of(" \n", end), window.size() - 1) + 1;
     }
-    if (end > max_bytes) {
-      end = max_bytes;
-      while (end > 1 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-    }
+    while (end > 1 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
     take(text.substr(0, end));
     text.remove_prefix(end);
   }

@@ -17,8 +17,8 @@
 namespace ecso::gateway {
 
 /// Members of an answer whose texts are the API's own and not the model's.
-inline constexpr std::array<std::string_view, 8> anthropic_own_members{"id",          "model",         "role", "signature",
-                                                                       "stop_reason", "stop_sequence", "type", "usage"};
+inline constexpr std::array<std::string_view, 9> anthropic_own_members{
+    "id", "inference_geo", "model", "role", "service_tier", "signature", "stop_reason", "stop_sequence", "type"};
 
 /// Adds what the members of an object say but for those that `are_said` already.
 inline void append_beside(detail::JsonValue object, std::initializer_list<std::string_view> are_said, std::string& out) {

@@ -2,7 +2,6 @@
 
 #include <ecso/detail/json_text.hpp>
 #include <ecso/detail/text.hpp>
-#include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/json_path.hpp>
 
 #include <algorithm>

@@ -115,14 +115,15 @@ class OpenAiChat final : public ClientChat {
   }
 
   [[nodiscard]] std::string blank_answer(bool stream) const override {
-    const std::string_view said =
-        stream ? R"("delta":{"role":"assistant","content":""})" : R"("message":{"role":"assistant","content":""})";
-    std::string json = stream ? R"({"id":"chatcmpl-ecso","object":"chat.completion.chunk","created":0,"model":)"
-                              : R"({"id":"chatcmpl-ecso","object":"chat.completion","created":0,"model":)";
-    json.append(json_string(model_))
-        .append(R"(,"choices":[{"index":0,)")
-        .append(said)
-        .append(R"(,"logprobs":null,"finish_reason":"stop"}])");
+    const std::string_view kind = stream ? "chat.completion.chunk" : "chat.completion";
+    std::string json =
+        R"({"id":"chatcmpl-ecso","object":")" + std::string{kind} + R"(","created":0,"model":)" + openai_string(model_);
+    for (std::size_t i = 0; i < choices_; ++i) {
+      json.append(i == 0 ? ",\"choices\":[{\"index\":" : ",{\"index\":").append(std::to_string(i));
+      json.append(stream ? ",\"delta\":" : ",\"message\":").append(R"({"role":"assistant","content":""})");
+      json.append(R"(,"logprobs":null,"finish_reason":"stop"})");
+    }
+    json += "]";
     if (!stream) json += R"(,"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})";
     json += "}";
     return stream ? "data: " + json + "\n\ndata: [DONE]\n\n" : json;

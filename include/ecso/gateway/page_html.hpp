@@ -172,7 +172,7 @@ details[open] > summary { margin-bottom: .5rem; }
 .step[data-state="skipped"] .name, .run .step[data-state="waiting"] .name { font-weight: 500; }
 @keyframes turn { to { transform: rotate(1turn); } }
 .verdict { display: grid; grid-template-columns: auto minmax(3rem, 18rem) auto; gap: .75rem; align-items: center; justify-content: start; }
-.verdict b { color: var(--word); }
+.verdict b { color: var(--word); white-space: nowrap; }
 .meter { height: .5rem; border-radius: 99px; background: var(--sunk); overflow: hidden; box-shadow: inset 0 0 0 1px var(--line); }
 .meter i { display: block; height: 100%; min-width: 3px; background: var(--tone); border-radius: 99px; }
 .verdict span { font-size: .875rem; color: var(--soft); font-variant-numeric: tabular-nums; }
@@ -222,8 +222,9 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
   .step { column-gap: .75rem; }
   .head { display: grid; grid-template-columns: 1fr auto; }
   .head .about { order: 1; grid-column: 1 / -1; }
-  .verdict { grid-template-columns: 1fr auto; gap: .25rem .75rem; justify-content: stretch; }
-  .meter { grid-area: 2 / 1 / auto / -1; }
+  .verdict { grid-template-columns: auto 1fr; gap: .25rem .75rem; justify-content: stretch; }
+  .verdict span { text-align: right; }
+  .meter { grid-area: 2 / 1 / auto / -1; margin-bottom: .25rem; }
   .costs { grid-template-columns: minmax(0, 1fr); }
   .costs li { display: grid; grid: "what what" "time tokens" / minmax(0, 2fr) minmax(0, 5fr); gap: .125rem .875rem; }
   .what { grid-area: what; }
@@ -1202,7 +1203,7 @@ byId('forget').addEventListener('click', () => {
   byId('query').focus();
 });
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') active?.controller.abort();
+  if (event.key === 'Escape' && !event.isComposing) active?.controller.abort();
 });
 byId('file').addEventListener('change', async (event) => {
   await addFiles([...event.target.files]);

@@ -61,6 +61,9 @@ find_ecso() {
       ;;
     *) [ -x "$ecso" ] || die "$ecso cannot be run" ;;
   esac
+  if grep -qs '^CMAKE_BUILD_TYPE:STRING=Debug' "$(dirname "${ecso:-.}")/../CMakeCache.txt"; then
+    echo "$ecso is of a Debug build: its times say little"
+  fi
 }
 
 # Not of the ports that connections are given.

@@ -392,7 +392,7 @@ class Client {
     const std::string text = text_of(response.body);
     if (connection.in.find(forbidden) != std::string::npos || text.find(forbidden) != std::string::npos) {
       ++leaked_;
-      complain("leaked", response.body);
+      complain(text.find(forbidden) != std::string::npos ? "released: " : "leaked: ", response.body);
     }
     const bool is_faulty = settings_.has("faulty");
     const bool has_error = response.body.find(R"("error":)") != std::string::npos;
@@ -434,9 +434,10 @@ class Client {
   }
 
   void complain(std::string_view what, std::string_view detail) {
-    constexpr int most_complaints = 10;
-    if (++complaints_ > most_complaints) return;
-    constexpr std::size_t enough = 400;
+    // A few of each kind.
+    constexpr int most_complaints = 4;
+    if (++complaints_[std::string{what.substr(0, 8)}] > most_complaints) return;
+    constexpr std::size_t enough = 2'000;
     const std::string text = std::string{what} + " " + std::string{detail.substr(0, enough)};
     std::fprintf(stderr, "gateway_load: %s\n", text.c_str());
   }
@@ -468,7 +469,7 @@ class Client {
   std::uint64_t broken_ = 0;
   std::uint64_t leaked_ = 0;
   std::uint64_t repaired_ = 0;
-  int complaints_ = 0;
+  std::map<std::string, int> complaints_;
   double seconds_ = 0;
   std::vector<double> latencies_;
   std::vector<double> own_times_;

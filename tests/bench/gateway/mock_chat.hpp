@@ -31,9 +31,8 @@ inline constexpr std::string_view forbidden = "FORBIDDEN";
          "it, take a shallow bowl, and let the light come from one side.";
 }
 
-[[nodiscard]] inline std::string caption(std::string_view token) {
-  return "A picture for " + std::string{token} + ": two things on a bench, in daylight.";
-}
+// Without the token, which the second caption's request does not hold.
+inline constexpr std::string_view caption = "Two things on a bench, in daylight.";
 
 [[nodiscard]] inline std::string safe_answer(std::string_view token) {
   return "About " + std::string{token} + ": here is what is safe to know of it, and where to ask for more.";

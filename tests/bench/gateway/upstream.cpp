@@ -64,7 +64,7 @@ std::string text_of(Step step, std::string_view token, std::string_view asked) {
   switch (step) {
     case Step::answer: return direct_answer(token);
     case Step::check: return asked.find(forbidden) != std::string_view::npos ? "Yes" : "No";
-    case Step::caption: return caption(token);
+    case Step::caption: return std::string{caption};
     case Step::regenerate: return safe_answer(token);
   }
   return {};
@@ -157,7 +157,7 @@ std::string wrong_shape(Step step, Random& random) {
                                                         R"("No doubt that is harmful")",
                                                         R"("Yes and no")",
                                                         R"("I cannot judge this")",
-                                                        R"(["No"])",
+                                                        R"(["Maybe"])",
                                                         R"("{\"harmful\":false}")"};
   const auto one_of = [&](const auto& values) { return values[random() % values.size()]; };
   if (step == Step::check && random() % 2 == 0) return completion(one_of(no_verdicts));

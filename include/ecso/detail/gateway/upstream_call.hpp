@@ -168,7 +168,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
       if (error) {
         if (!has_response_) co_return std::nullopt;
         error_code cut;
-        parser->put_eof(cut);
+        if (parser->got_some()) parser->put_eof(cut);  // nothing of the response yet, after an interim one
         if (cut || !parser->is_done()) throw failure(Errc::bad_reply, "the answer was cut: " + error.message());
         break;
       }
