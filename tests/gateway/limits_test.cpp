@@ -241,6 +241,7 @@ TEST_CASE("A gateway that is stopped ends at once, whatever is under way", "[gat
   for (const auto& socket : sockets) {
     const HttpReply reply = socket->read(2'000ms);
     CHECK((reply.status == 0 || reply.status >= 500 || !reply.whole));
+    CHECK(socket->is_closed_within(0ms));
     CHECK(socket->all().find("plain answer") == std::string::npos);
   }
 }

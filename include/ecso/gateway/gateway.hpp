@@ -160,7 +160,7 @@ class Gateway {
         worker.context.run();
         return;
       } catch (const std::exception&) {
-        // Of one connection or call, which ends with it; out of memory, most likely. The others go on.
+        continue;  // Of one connection or call, which ends with it; out of memory, most likely. The others go on.
       }
     }
   }

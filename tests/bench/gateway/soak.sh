@@ -79,7 +79,7 @@ done
 wait "$client" || die "the client failed"
 cpu=$(($(cpu_us "$ecso_pid") - cpu))
 
-cat "$directory/client.err" >&2
+cat "$directory/client.err" >&2 && : >"$directory/client.err"
 report() { value "$1" "$directory/client.out"; }
 # window FROM TO: mean RSS of the samples between.
 window() { awk -v from="$1" -v to="$2" '$1 >= from && $1 <= to { sum += $2; ++count } END { if (count) printf "%.1f", sum / count }' "$directory/samples"; }

@@ -90,9 +90,11 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     is_late_ = false;
     sent_bytes_ = 0;
     expire_after(bounds->idle_timeout);
+    HeadScan scan;
     for (;;) {
       error_code error;
       const std::size_t used = put(*parser_, wire_.arrived().data(), error);
+      const bool is_plain = scan.take(wire_.arrived().data().substr(0, used));
       wire_.arrived().consume(used);
       if (is_idle_ && (used > 0 || wire_.arrived().size() > 0)) {
         is_idle_ = false;
@@ -100,6 +102,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
         expire_after(bounds->header_timeout);
       }
       if (error) co_return refused_head(error);
+      if (!is_plain) co_return HeadResult{NoRequest::bad, {400, "not a plain HTTP request"}};
       if (parser_->is_header_done()) break;
       if (wire_.arrived().size() >= bounds->max_header_bytes)
         co_return HeadResult{NoRequest::too_large, {431, "the header is too large"}};

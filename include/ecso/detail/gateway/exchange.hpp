@@ -143,6 +143,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   /// One outcome a choice.
   [[nodiscard]] std::vector<const Outcome*> outcomes() const {
     std::vector<const Outcome*> all;
+    all.reserve(tracks_.size());
     for (const auto& track : tracks_) all.push_back(&track->protocol.outcome());
     return all;
   }

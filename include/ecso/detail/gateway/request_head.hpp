@@ -33,6 +33,44 @@ struct RequestHead {
   std::string forwarded;    ///< Lines for the upstream, keys excepted.
 };
 
+/// Reads a head beside the parser, which forgives what two servers might read differently: lines that go on in the next one,
+/// blanks around a name, line ends of one character, and bytes in the first line that are no printable ASCII. RFC 9112, sections
+/// 2.2, 3 and 5.
+class HeadScan {
+ public:
+  /// False if something of that kind stands there. Takes a head piece by piece.
+  [[nodiscard]] bool take(std::string_view bytes) noexcept {
+    for (const char c : bytes) {
+      if (!take(c)) return false;
+    }
+    return true;
+  }
+
+ private:
+  enum class Place { before, first_line, line_start, name, value };
+
+  bool take(char c) noexcept {
+    const bool was_return = is_after_return_;
+    is_after_return_ = c == '\r';
+    if (was_return != (c == '\n')) return false;
+    if (c == '\n') {
+      // An empty line before the first one is skipped; the one at the end is the last byte that there is.
+      if (place_ != Place::before) place_ = Place::line_start;
+      return true;
+    }
+    if (c == '\r') return place_ != Place::name;
+    const bool is_blank = c == ' ' || c == '\t';
+    if (place_ == Place::before) place_ = Place::first_line;
+    if (place_ == Place::first_line) return c >= ' ' && c <= '~';
+    if (place_ == Place::line_start) place_ = Place::name;
+    if (place_ == Place::name && c == ':') place_ = Place::value;
+    return place_ != Place::name || !is_blank;
+  }
+
+  Place place_ = Place::before;
+  bool is_after_return_ = false;
+};
+
 /// Why a head cannot be served: a status and what to say. RFC 9112; whatever two servers might read differently is refused.
 struct HeadFault {
   int status = 400;

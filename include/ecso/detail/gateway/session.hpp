@@ -204,12 +204,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
   /// An error in the words of the API that was asked.
   Task<bool> fail(int status, std::string_view code, std::string message) {
-    error_ = message;
+    error_ = std::move(message);
     if (status == 499) return gone();
     const bool is_anthropic = endpoint_ == Endpoint::messages;
     return answer(status, "application/json",
-                  is_anthropic ? ecso::gateway::anthropic_error_body(status, code, message)
-                               : ecso::gateway::openai_error_body(code, message));
+                  is_anthropic ? ecso::gateway::anthropic_error_body(status, code, error_)
+                               : ecso::gateway::openai_error_body(code, error_));
   }
 
   Task<bool> gone() {
@@ -436,7 +436,11 @@ class Session : public std::enable_shared_from_this<Session> {
         throw Error{Errc::bad_input, "x-ecso-stream: it is neither hold nor window"};
       setup.stream = is_window ? ecso::gateway::StreamMode::window : ecso::gateway::StreamMode::hold;
     }
-    setup.headers = [self = shared_from_this()](const Upstream& upstream) { return self->upstream_headers(upstream); };
+    // Weak, as the session holds the exchange that holds this.
+    setup.headers = [session = weak_from_this()](const Upstream& upstream) {
+      const auto self = session.lock();
+      return self ? self->upstream_headers(upstream) : std::string{};
+    };
     setup.is_trace = endpoint_ == Endpoint::protect;
     exchange_ = std::make_shared<Exchange>(worker_.sweeper, connection_->wire().socket().get_executor(), std::move(setup),
                                            std::move(chat));
@@ -617,7 +621,7 @@ class Session : public std::enable_shared_from_this<Session> {
     if (const auto failure = exchange_->failure()) {
       error_ = failure->message;
       last = fmt::format("event: error\ndata: {}\n\n",
-                         exchange_->chat().error_body(failure->status, failure->code, failure->message));
+                         exchange_->chat().error_body(failure->status, "ecso_unverified", failure->message));
     } else {
       last = "event: outcome\ndata: " + outcome_json() + "\n\n";
     }

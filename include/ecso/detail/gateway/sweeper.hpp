@@ -16,6 +16,7 @@ class Timed {
   explicit Timed(Sweeper& sweeper);
   Timed(const Timed&) = delete;
   Timed& operator=(const Timed&) = delete;
+  virtual ~Timed();
 
   /// From now on; zero: no limit.
   void expire_after(std::chrono::milliseconds time) {
@@ -25,8 +26,6 @@ class Timed {
   void expire_never() noexcept { deadline_ = Clock::time_point::max(); }
 
  protected:
-  virtual ~Timed();
-
   /// Its time is over: called once for each deadline that was set.
   virtual void on_expired() = 0;
 
