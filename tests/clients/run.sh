@@ -4,7 +4,8 @@
 #   run.sh      ECSO_COMMAND names the ecso command to test
 #
 # Other settings: ECSO_CLIENTS_DIR, where the libraries are kept (default: ${XDG_CACHE_HOME:-$HOME/.cache}/ecso/clients),
-# ECSO_CLIENTS, which of them to run (default: "openai_node anthropic_node openai_python").
+# ECSO_CLIENTS, which of them to run (default: "openai_node anthropic_node openai_python
+# engine_killed"; the last one ends the engine).
 #
 # The model's weights are random, so its verdicts are noise: the policies below find every verdict undecided, and differ in what
 # that counts as. The last line of the output is "N passed, N failed".
@@ -86,6 +87,7 @@ start_engine() {
       --host 127.0.0.1 --port "$port" -t 1 -tb 1 -np 4 -c 16384 --slot-prompt-similarity 0.05 --slots --logit-bias 440-100 \
       >"$work/engine.log" 2>&1 &
     pids+=($!)
+    ECSO_ENGINE_PID=$!
     ECSO_ENGINE=http://127.0.0.1:$port
     wait_for $! fetch "$ECSO_ENGINE/health" && return
     say "the engine did not get ready (attempt $attempt)"
@@ -146,7 +148,7 @@ install_libraries
 work=$(mktemp -d)
 trap stop_all EXIT
 export ECSO_CLIENT_KEY=sk-the-key-of-the-tests-0123456789 ECSO_REFUSAL="This was refused by the tests' policy."
-export ECSO_PICTURE=$root/examples/images/benign.png ECSO_ENGINE ECSO_GATEWAY
+export ECSO_PICTURE=$root/examples/images/benign.png ECSO_ENGINE ECSO_ENGINE_PID ECSO_GATEWAY
 start_engine
 write_configuration
 start_gateway
@@ -158,7 +160,7 @@ cp "$here"/*.mjs "$here"/*.py "$work/scripts/"
 ln -s "$libraries/node_modules" "$work/scripts/node_modules"
 passed=0
 failed=0
-for name in ${ECSO_CLIENTS:-openai_node anthropic_node openai_python}; do
+for name in ${ECSO_CLIENTS:-openai_node anthropic_node openai_python engine_killed}; do
   run=(node "$work/scripts/$name.mjs")
   [[ -e $here/$name.mjs ]] || run=("$libraries/python/bin/python" "$work/scripts/$name.py")
   "${run[@]}" >"$work/$name.out" 2>&1 || true

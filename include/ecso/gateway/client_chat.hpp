@@ -43,7 +43,7 @@ struct Release {
 
 /// What is told beside an answer.
 struct ReleaseNote {
-  std::string_view ecso;  ///< The JSON value of the member "ecso"; empty: none.
+  std::string_view ecso = {};  ///< The JSON value of the member "ecso"; empty: none.
   Usage usage = {};       ///< Of all calls; stands in place of the answer's own.
   bool replace_usage = true;
 };

@@ -9,6 +9,7 @@
 # smoke test of a few seconds.
 set -uo pipefail
 
+ecso=
 requests=10000
 delay=5s
 spread=5s

@@ -10,6 +10,7 @@
 # is counted. "upstream %" tells how busy the upstream was: at 100 it is what was measured. No server writes a log of requests.
 set -uo pipefail
 
+ecso=
 rounds=3
 seconds=5
 threads=1
@@ -135,6 +136,9 @@ measure() {
     "$(($(cpu_us "$upstream_pid") - upstream_before))" >>"$directory/results"
 }
 
+load_now() { cut -d' ' -f1 /proc/loadavg; }
+
+load=$(load_now)
 install_naive
 node "$here/payloads.mjs" "$directory" || die "no payloads"
 start_upstream
@@ -155,5 +159,6 @@ for payload in text image; do
   done
 done
 
-echo "medians of $rounds rounds of $seconds s; ecso: $threads thread(s), bodies bounded to $max_buffered_mib MiB; $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
+echo "medians of $rounds rounds of $seconds s; ecso: $threads thread(s), bodies bounded to $max_buffered_mib MiB; $(nproc) cores, load $load before and" \
+  "$(load_now) after (on a busy machine only large differences mean something)"
 awk -f "$here/report.awk" "$directory/results"

@@ -9,6 +9,7 @@
 # Memory is compared between the third minute and the last; of short runs between tenths.
 set -uo pipefail
 
+ecso=
 minutes=20
 share=70
 faults=5

@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -249,9 +250,12 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
 
   /// The upstreams to try, the one that answered last first, those that are down last.
   [[nodiscard]] std::vector<std::shared_ptr<Upstream>> upstreams() const {
-    std::vector<std::shared_ptr<Upstream>> order = setup_.upstreams;
-    std::ranges::stable_partition(order, [](const auto& upstream) { return !upstream->is_down(); });
-    if (upstream_) std::ranges::stable_partition(order, [&](const auto& upstream) { return upstream == upstream_; });
+    const auto rank = [&](const auto& upstream) { return upstream == upstream_ ? 0 : upstream->is_down() ? 2 : 1; };
+    std::vector<std::shared_ptr<Upstream>> order;
+    order.reserve(setup_.upstreams.size());
+    for (const int wanted : {0, 1, 2}) {
+      std::ranges::copy_if(setup_.upstreams, std::back_inserter(order), [&](const auto& one) { return rank(one) == wanted; });
+    }
     return order;
   }
 
