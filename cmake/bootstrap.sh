@@ -134,7 +134,7 @@ run_tests() {
   log=$build_dir/ctest.log
   rm -f "$log"
   status=0
-  cmake --preset dev -B "$build_dir" --compile-no-warning-as-error
+  cmake --preset dev -B "$build_dir" --compile-no-warning-as-error -DCMAKE_CXX_FLAGS_DEBUG=-g1
   # What does not build counts as failed; the rest is tested all the same.
   cmake --build "$build_dir" -- -k 0 || status=$?
   ctest --test-dir "$build_dir" -LE fuzz -j "$(nproc)" --output-on-failure --no-tests=error -O "$log" || status=$?

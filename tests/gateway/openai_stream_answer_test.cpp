@@ -308,6 +308,14 @@ TEST_CASE("each choice of a stream leaves on its own", "[gateway][openai][stream
   CHECK(events.back() == Json::parse(R"({"choices":[],"usage":{"prompt_tokens":8},"ecso":{}})"));
 }
 
+TEST_CASE("choices that are numbered by their place keep their numbers", "[gateway][openai][stream]") {
+  Read read{event(R"({"choices":[{"delta":{"content":"HARM"}},{"delta":{"content":"good"}}]})") + done, 2};
+  const auto releases = std::vector<Release>{{.path = Path::refused, .refusal = "No."}, {.path = Path::direct}};
+  const auto events = events_of(read.answer.release(releases, {.ecso = {}}));
+  CHECK(assembled(events, 0).content == "No.");
+  CHECK(assembled(events, 1).content == "good");
+}
+
 TEST_CASE("of a stream under way only verified text leaves", "[gateway][openai][stream]") {
   OpenAiStreamAnswer answer{1, true};
   CHECK(answer.release_some(100).empty());

@@ -129,16 +129,10 @@ class OpenAiAnswer final : public UpstreamAnswer {
         body.append("{\"index\":").append(std::to_string(number)).append(R"(,"message":{"role":"assistant","content":)");
         body.append(openai_string(release.refusal)).append(R"(},"logprobs":null,"finish_reason":"stop"})");
       } else {
-        body += numbered(first_choice_of(*release.regenerated), number);
+        body += numbered_choice(first_choice_of(*release.regenerated), number);
       }
     }
     body += "]";
-  }
-
-  [[nodiscard]] static std::string numbered(detail::JsonValue choice, std::size_t number) {
-    JsonEdits edits{choice.raw()};
-    if (choice["index"].integer() != static_cast<std::int64_t>(number)) edits.set(choice, "index", std::to_string(number));
-    return edits.text();
   }
 
   std::size_t max_choices_;

@@ -166,7 +166,7 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
       const std::size_t number = openai_choice_number(choice, place++, releases.size());
       const Release& release = releases[number];
       if (release.path == Path::direct) {
-        kept.append(kept.empty() ? "" : ",").append(choice.raw());
+        kept.append(kept.empty() ? "" : ",").append(numbered_choice(choice, number));
       } else if (!is_replaced[number]) {
         is_replaced[number] = true;
         out.instead_of(number, release);

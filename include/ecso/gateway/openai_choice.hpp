@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -153,6 +154,13 @@ inline void append_all_of_call(detail::JsonValue call, std::string& out) {
     throw Error{Errc::bad_reply, "a choice has the index " + one_line(index.raw()) + " of " + std::to_string(choices)};
   }
   return static_cast<std::size_t>(*number);
+}
+
+/// The choice as it is, but that its index is `number`.
+[[nodiscard]] inline std::string numbered_choice(detail::JsonValue choice, std::size_t number) {
+  JsonEdits edits{choice.raw()};
+  if (choice["index"].integer() != static_cast<std::int64_t>(number)) edits.set(choice, "index", std::to_string(number));
+  return edits.text();
 }
 
 /// Whether all choices leave as they came. @throws Error (internal) if the releases are none for that many choices.

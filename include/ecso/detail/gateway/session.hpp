@@ -479,12 +479,11 @@ class Session : public std::enable_shared_from_this<Session> {
     if (auto failure = exchange_->failure()) return failure;
     try {
       body = exchange_->release();
-    } catch (const Error& error) {
-      return ExchangeFailure{.status = 502, .code = std::string{to_string(error.code())}, .message = error.what()};
-    } catch (const std::exception& error) {
-      return ExchangeFailure{.status = 500, .code = "internal", .message = error.what()};
+      return std::nullopt;
+    } catch (const std::exception&) {
+      // Its message may quote what was not verified.
+      return ExchangeFailure{.status = 502, .code = "bad_reply", .message = "the upstream's reply cannot be passed on"};
     }
-    return std::nullopt;
   }
 
   [[nodiscard]] std::string verdict_headers() const {

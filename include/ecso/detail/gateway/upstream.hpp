@@ -89,19 +89,28 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     std::shared_ptr<Upstream> upstream_;
   };
 
-  /// Waits for a place. `waiter` is signalled to look again; `is_cancelled` ends the wait without a place.
-  Task<bool> enter(std::shared_ptr<Event> waiter, const bool* is_cancelled) {
-    while (busy_ >= max_connections_ && !*is_cancelled) {
-      waiting_.push_back(waiter);
-      co_await waiter->wait();
+  /// One who waits for a place.
+  struct Waiter {
+    explicit Waiter(const Executor& executor) : changed{executor} {}
+
+    Event changed;
+    bool has_place = false;
+    bool is_cancelled = false;
+  };
+
+  /// Waits for a place, in the order of coming. False if the wait was cancelled: `is_cancelled`, then `changed.signal()`.
+  Task<bool> enter(std::shared_ptr<Waiter> waiter) {
+    if (waiter->is_cancelled) co_return false;
+    if (busy_ < max_connections_ && waiting_.empty()) {
+      ++busy_;
+      co_return true;
     }
-    if (*is_cancelled) {
-      std::erase(waiting_, waiter);
-      wake_one();
-      co_return false;
-    }
-    ++busy_;
-    co_return true;
+    waiting_.push_back(waiter);
+    while (!waiter->has_place && !waiter->is_cancelled) co_await waiter->changed.wait();
+    if (!waiter->is_cancelled) co_return true;
+    std::erase(waiting_, waiter);
+    if (waiter->has_place) leave();
+    co_return false;
   }
 
   /// Where it is, in the order to try.
@@ -124,16 +133,16 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     Clock::time_point since;
   };
 
+  /// Hands the place to who has waited longest.
   void leave() {
-    --busy_;
-    wake_one();
-  }
-
-  void wake_one() {
-    if (waiting_.empty()) return;
-    const std::shared_ptr<Event> first = std::move(waiting_.front());
+    if (waiting_.empty()) {
+      --busy_;
+      return;
+    }
+    const std::shared_ptr<Waiter> first = std::move(waiting_.front());
     waiting_.pop_front();
-    first->signal();
+    first->has_place = true;
+    first->changed.signal();
   }
 
   [[nodiscard]] bool is_address() const {
@@ -167,7 +176,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Clock::time_point down_until_{};
   std::deque<Idle> idle_;
   std::size_t busy_ = 0;
-  std::deque<std::shared_ptr<Event>> waiting_;
+  std::deque<std::shared_ptr<Waiter>> waiting_;
 };
 
 }  // namespace ecso::detail::gateway

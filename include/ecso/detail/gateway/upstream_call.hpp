@@ -53,11 +53,11 @@ struct ResponseSink {
 class UpstreamCall final : public Timed, public std::enable_shared_from_this<UpstreamCall> {
  public:
   UpstreamCall(Sweeper& sweeper, std::shared_ptr<Upstream> upstream)
-      : Timed{sweeper}, upstream_{std::move(upstream)}, waiter_{std::make_shared<Event>(upstream_->executor())} {}
+      : Timed{sweeper}, upstream_{std::move(upstream)}, waiter_{std::make_shared<Upstream::Waiter>(upstream_->executor())} {}
 
   /// Gives up at once: the connection is closed, and `send` throws Error (cancelled).
   void cancel() {
-    is_cancelled_ = true;
+    waiter_->is_cancelled = true;
     interrupt();
   }
 
@@ -67,7 +67,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   /// @throws Error (unavailable, tls, timeout, cancelled, bad_reply) and what the sink throws.
   Task<UpstreamResponse> send(std::shared_ptr<UpstreamCall> self, UpstreamRequest request, ResponseSink sink) {
     static_cast<void>(self);
-    auto has_place = co_await upstream_->enter(waiter_, &is_cancelled_);
+    auto has_place = co_await upstream_->enter(waiter_);
     if (!has_place) throw failure(Errc::cancelled, "the call was cancelled");
     const Upstream::Place place{upstream_};
     const std::string head = head_of(request);
@@ -86,13 +86,15 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   static constexpr std::size_t max_response_bytes = std::size_t{64} << 20;
   static constexpr std::uint32_t max_head_bytes = 256 * 1024;
 
+  [[nodiscard]] bool is_cancelled() const noexcept { return waiter_->is_cancelled; }
+
   void on_expired() override {
     is_late_ = true;
     interrupt();
   }
 
   void interrupt() {
-    waiter_->signal();
+    waiter_->changed.signal();
     if (wire_) wire_->close();
   }
 
@@ -102,7 +104,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
 
   /// What a broken operation means.
   [[nodiscard]] Error failure(const error_code& error, std::string_view doing) const {
-    if (is_cancelled_) return failure(Errc::cancelled, "the call was cancelled");
+    if (is_cancelled()) return failure(Errc::cancelled, "the call was cancelled");
     if (is_late_) return failure(Errc::timeout, fmt::format("{}: the time is over", doing));
     return failure(Errc::unavailable, fmt::format("{}: {}", doing, error.message()));
   }
@@ -118,19 +120,19 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
     expire_after(upstream_->options().connect_timeout);
     error_code error;
     auto endpoints = co_await upstream_->resolve(&error);
-    if (is_late_ || is_cancelled_ || endpoints.empty()) throw failure(error, "cannot find the server");
+    if (is_late_ || is_cancelled() || endpoints.empty()) throw failure(error, "cannot find the server");
     for (const tcp::endpoint& endpoint : endpoints) {
       wire_ = std::make_unique<Wire>(Socket{upstream_->executor()});
       auto result = co_await wire_->socket().async_connect(endpoint, awaited);
       error = std::get<0>(result);
-      if (!error || is_late_ || is_cancelled_) break;
+      if (!error || is_late_ || is_cancelled()) break;
     }
-    if (error || is_late_ || is_cancelled_) throw failure(error, "cannot connect");
+    if (error || is_late_ || is_cancelled()) throw failure(error, "cannot connect");
     error_code ignored;
     wire_->socket().set_option(tcp::no_delay{true}, ignored);
     if (upstream_->tls()) {
       auto shaken = co_await wire_->connect_tls(upstream_->tls(), upstream_->url().host);
-      if (is_late_ || is_cancelled_) throw failure(shaken, "TLS handshake");
+      if (is_late_ || is_cancelled()) throw failure(shaken, "TLS handshake");
       if (shaken) throw failure(Errc::tls, "TLS handshake: " + shaken.message());
     }
   }
@@ -142,7 +144,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
     for (const std::string_view piece : request->body.pieces()) pieces.push_back(asio::buffer(piece));
     expire_after(times.between_bytes_timeout);
     auto sent = co_await wire_->write(std::move(pieces), [this] { expire_after(upstream_->options().between_bytes_timeout); });
-    if (is_cancelled_ || is_late_) throw failure(sent, "sending the request");
+    if (is_cancelled() || is_late_) throw failure(sent, "sending the request");
     // A server may answer and close before it has read everything, so a failed write is not the end.
     expire_after(times.first_byte_timeout);
 
@@ -164,7 +166,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
       auto read = co_await wire_->read_some(room);
       const error_code error = std::get<0>(read);
       const std::size_t count = std::get<1>(read);
-      if (is_cancelled_ || is_late_) throw failure(error, has_response_ ? "receiving the answer" : "waiting for the answer");
+      if (is_cancelled() || is_late_) throw failure(error, has_response_ ? "receiving the answer" : "waiting for the answer");
       if (error) {
         if (!has_response_) co_return std::nullopt;
         error_code cut;
@@ -225,9 +227,8 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   }
 
   std::shared_ptr<Upstream> upstream_;
-  std::shared_ptr<Event> waiter_;
+  std::shared_ptr<Upstream::Waiter> waiter_;
   std::unique_ptr<Wire> wire_;
-  bool is_cancelled_ = false;
   bool is_late_ = false;
   bool has_response_ = false;
 };
