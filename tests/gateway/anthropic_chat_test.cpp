@@ -180,7 +180,7 @@ TEST_CASE("base64 of a Messages request may be written in other ways", "[gateway
   }
 }
 
-TEST_CASE("an image URL goes on only to a listed host", "[gateway][anthropic_chat]") {
+TEST_CASE("an image source that is a URL goes on only to a listed host", "[gateway][anthropic_chat]") {
   const json block = {{"type", "image"}, {"source", {{"type", "url"}, {"url", "https://images.example/cat.png"}}}};
   const json body = with_messages(json::array({user({block, text_block("?")})}));
   CHECK_THAT(refusal(body), StartsWith("messages[0].content[0].source.url: "));

@@ -88,6 +88,9 @@ ecso::gateway::Options options_for(const FaultServer& server, const Shape& shape
   return options;
 }
 
+/// A text beyond a backend's bound, which is within the gateway's.
+bool is_long(const Case& c) { return c.fault->name == "a text too long"; }
+
 bool has(std::string_view bytes, std::string_view marker) { return bytes.find(marker) != bytes.npos; }
 
 /// What is wrong with a response whatever the fault; empty if nothing is.
@@ -105,7 +108,10 @@ std::string wrong_with(const HttpReply& reply, std::string_view all, const Case&
   if (!said.wrong.empty()) return said.wrong + ": " + reply.body;
   if (is_error == said.error.empty() && (is_error || !c.shape->stream)) return "status and body differ: " + std::string{all};
   if (said.error.empty()) {
-    if (said.text != ecso::test::safe_text && said.text != Policy{}.refusal) return "unverified: " + reply.body;
+    // An eyes-closed answer like any other, which the recheck has seen.
+    const bool is_long_answer = c.step == Step::regenerate && is_long(c) && said.text.starts_with("No, xxx");
+    const bool is_verified = said.text == ecso::test::safe_text || said.text == Policy{}.refusal || is_long_answer;
+    if (!is_verified) return "unverified: " + reply.body;
     if (!said.ecso.is_object()) return "no member ecso: " + reply.body;
     return {};
   }
@@ -127,7 +133,8 @@ std::string wrong_with_outcome(const HttpReply& reply, const Case& c) {
   // A stream that is checked as it comes need not come to its end.
   const bool is_broken_off = c.step == Step::answer && c.shape->mode == StreamMode::window;
   const bool is_verdict = asks_for_verdict(c.step);
-  if (c.fault->expect == Expect::fails && !is_error && !is_verdict && !is_broken_off) return "it should have failed";
+  const bool may_be_right = is_verdict || is_broken_off || is_long(c);
+  if (c.fault->expect == Expect::fails && !is_error && !may_be_right) return "it should have failed";
   // An empty verdict is none, and an answer that nobody says is safe stays in.
   const bool is_unusable = c.fault->expect == Expect::fails || c.fault->expect == Expect::closed;
   if (is_unusable && c.step == Step::recheck && !is_error && said.text == ecso::test::safe_text) return "released unchecked";

@@ -124,6 +124,9 @@ class Gateway {
     for (const auto& worker : workers_) worker->context.stop();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    // A lease that comes back from here on would wake somebody whose thread is gone.
+    shared_->in_flight->forget_waiting();
+    shared_->bodies->forget_waiting();
   }
 
  private:
