@@ -44,7 +44,7 @@ struct Release {
 /// What is told beside an answer.
 struct ReleaseNote {
   std::string_view ecso = {};  ///< The JSON value of the member "ecso"; empty: none.
-  Usage usage = {};       ///< Of all calls; stands in place of the answer's own.
+  Usage usage = {};            ///< Of all calls; stands in place of the answer's own.
   bool replace_usage = true;
 };
 

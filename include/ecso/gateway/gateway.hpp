@@ -176,7 +176,10 @@ class Gateway {
       if (std::get<0>(result)) co_return;
       const auto now = detail::gateway::Clock::now();
       worker.sweeper.sweep(now);
-      for (const auto& upstream : worker.upstreams) upstream->tidy(now);
+      for (const auto& upstream : worker.upstreams) {
+        upstream->tidy(now);
+        upstream->report(*worker.shared->metrics);
+      }
     }
   }
 

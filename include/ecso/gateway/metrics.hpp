@@ -118,11 +118,11 @@ class Metrics {
   /// Sets a level that is counted elsewhere.
   void set(Level level, std::size_t to) { gauge_of(level).Set(static_cast<double>(to)); }
 
-  /// Sets how many connections there are to an upstream.
-  void set_connections(std::string_view upstream, std::size_t idle, std::size_t busy) {
+  /// Adds to the connections that there are to an upstream; both may be negative.
+  void change_connections(std::string_view upstream, std::int64_t idle, std::int64_t busy) {
     auto& connections = upstream_connections_.of(upstream);
-    connections.at(0).Set(static_cast<double>(idle));
-    connections.at(1).Set(static_cast<double>(busy));
+    connections.at(0).Increment(static_cast<double>(idle));
+    connections.at(1).Increment(static_cast<double>(busy));
   }
 
   /// All of it as "text/plain; version=0.0.4".

@@ -4,6 +4,7 @@
 #include <ecso/backend/openai_reply.hpp>
 #include <ecso/core/protocol.hpp>
 #include <ecso/core/trace_json.hpp>
+#include <ecso/detail/gateway/exchange_failure.hpp>
 #include <ecso/detail/gateway/note.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
@@ -46,16 +47,6 @@ struct ExchangeSetup {
   std::string query = {};                                    ///< Of the client's target, with its question mark.
   std::function<std::string(const Upstream&)> headers = {};  ///< Lines for an upstream.
   bool is_trace = false;  ///< The steps are wanted, by a `StepWatcher`, and no stream of the answer.
-};
-
-/// How an exchange failed, for the client.
-struct ExchangeFailure {
-  int status = 502;
-  std::string code = {};
-  std::string message = {};
-  std::optional<std::chrono::milliseconds> retry_after = std::nullopt;
-  /// The upstream's own response, if that was to the client's own request: it goes on as it is.
-  std::optional<UpstreamResponse> upstream = std::nullopt;
 };
 
 /// Sees the steps of the first choice as they happen.
@@ -561,58 +552,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     return failure_of(*outcome.error);
   }
 
-  [[nodiscard]] ExchangeFailure failure_of(const Error& error) const {
-    ExchangeFailure failure;
-    failure.code = to_string(error.code());
-    failure.message = public_message(error);
-    failure.retry_after = error.context().retry_after;
-    switch (error.code()) {
-      case Errc::bad_input: failure.status = 400; break;
-      case Errc::timeout: failure.status = 504; break;
-      case Errc::rate_limited: failure.status = 429; break;
-      case Errc::unavailable: failure.status = 503; break;
-      default: failure.status = 502; break;
-    }
-    const bool is_own = error.context().step == Step::answer && upstream_response_.has_value();
-    if (!is_own || upstream_response_->status < 400 || upstream_response_->status > 599) return failure;
-    failure.status = upstream_response_->status;
-    if (!may_hold_an_answer(*upstream_response_)) failure.upstream = upstream_response_;
-    return failure;
-  }
-
-  /// What a client is told: the step and the kind of failure. What the server said stays out, as nobody has verified it.
-  [[nodiscard]] static std::string public_message(const Error& error) {
-    const auto reason = [&]() -> std::string_view {
-      switch (error.code()) {
-        case Errc::bad_input: return error.message();
-        case Errc::bad_request: return "the upstream refused the request";
-        case Errc::unauthorized: return "the upstream refused the key, or wants one";
-        case Errc::not_found: return "the upstream does not know the path or the model";
-        case Errc::too_large: return "the request is larger than the upstream takes";
-        case Errc::rate_limited: return "the upstream has too many requests";
-        case Errc::server_error: return "the upstream failed";
-        case Errc::unavailable: return "the upstream cannot be reached, or is not ready";
-        case Errc::tls: return "the upstream's certificate or its TLS handshake is not in order";
-        case Errc::timeout: return "the time is over";
-        case Errc::cancelled: return "it was given up";
-        case Errc::bad_reply: return "the upstream's reply is not usable";
-        case Errc::unsupported:
-        case Errc::internal: break;
-      }
-      return "the gateway failed";
-    };
-    const ErrorContext& context = error.context();
-    const std::string step = context.step ? fmt::format("{}: ", to_string(*context.step)) : std::string{};
-    const std::string status = context.http_status != 0 ? fmt::format(" (HTTP {})", context.http_status) : std::string{};
-    return step + std::string{reason()} + status;
-  }
-
-  /// Whether the body of an error looks like a reply, whole or a part of it: that would be an answer that nobody verified.
-  [[nodiscard]] static bool may_hold_an_answer(const UpstreamResponse& response) {
-    if (response.content_type.starts_with("text/event-stream")) return true;
-    const auto has = [&](std::string_view member) { return response.body.find(member) != std::string::npos; };
-    return has("\"choices\"") || has("\"content\"");
-  }
+  [[nodiscard]] ExchangeFailure failure_of(const Error& error) const { return exchange_failure(error, upstream_response_); }
 
   Sweeper& sweeper_;
   Executor executor_;

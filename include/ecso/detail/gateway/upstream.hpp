@@ -5,6 +5,7 @@
 #include <ecso/detail/gateway/upstream_url.hpp>
 #include <ecso/detail/gateway/wire.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/metrics.hpp>
 #include <ecso/gateway/options.hpp>
 
 #include <boost/asio/connect.hpp>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
@@ -40,8 +42,6 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   [[nodiscard]] const UpstreamUrl& url() const noexcept { return url_; }
   [[nodiscard]] const std::shared_ptr<asio::ssl::context>& tls() const noexcept { return tls_; }
   [[nodiscard]] const Executor& executor() const noexcept { return executor_; }
-  [[nodiscard]] std::size_t busy() const noexcept { return busy_; }
-  [[nodiscard]] std::size_t idle() const noexcept { return idle_.size(); }
 
   /// Whether it could not be reached a moment ago.
   [[nodiscard]] bool is_down() const noexcept { return Clock::now() < down_until_; }
@@ -67,6 +67,16 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     constexpr std::size_t most_idle = 256;
     if (idle_.size() >= most_idle) idle_.pop_front();
     idle_.push_back({std::move(wire), Clock::now()});
+  }
+
+  /// Brings the metrics up to date; `is_over`: nothing of it counts any more.
+  void report(ecso::gateway::Metrics& metrics, bool is_over = false) {
+    const auto now_idle = static_cast<std::int64_t>(is_over ? 0 : idle_.size());
+    const auto now_busy = static_cast<std::int64_t>(is_over ? 0 : busy_);
+    if (now_idle == reported_idle_ && now_busy == reported_busy_) return;
+    metrics.change_connections(options_.name, now_idle - reported_idle_, now_busy - reported_busy_);
+    reported_idle_ = now_idle;
+    reported_busy_ = now_busy;
   }
 
   /// Closes what has been idle too long.
@@ -176,6 +186,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Clock::time_point down_until_{};
   std::deque<Idle> idle_;
   std::size_t busy_ = 0;
+  std::int64_t reported_idle_ = 0;
+  std::int64_t reported_busy_ = 0;
   std::deque<std::shared_ptr<Waiter>> waiting_;
 };
 

@@ -62,6 +62,7 @@ struct Worker {
       const std::size_t share = (options.max_connections + workers - 1) / workers;
       made.push_back(std::make_shared<Upstream>(context, options, share));
     }
+    for (const auto& upstream : upstreams) upstream->report(*shared->metrics, true);
     upstreams = std::move(made);
     config = std::move(next);
   }
