@@ -35,11 +35,11 @@ class Serving {
                                      detail::pointers(variables).data());
     posix_spawn_file_actions_destroy(&actions);
     if (failed != 0) throw std::runtime_error{"cannot run " + arguments.front()};
-    if (!says("http://")) throw std::runtime_error{"it does not serve: " + said()};
-    std::string text = said();
-    text.erase(0, text.find("http://"));
-    url_ = text.substr(0, text.find_first_of(" \n\""));
-    if (url_.ends_with("/v1")) url_.resize(url_.size() - 3);
+    constexpr std::string_view end_of_url = "/v1\n";
+    if (!says(end_of_url)) throw std::runtime_error{"it does not serve: " + said()};
+    url_ = said();
+    url_.resize(url_.find(end_of_url));
+    url_.erase(0, url_.rfind("http://"));
   }
   Serving(const Serving&) = delete;
   Serving& operator=(const Serving&) = delete;

@@ -104,6 +104,9 @@ class RawServer {
       return true;
     }
 
+    /// Lets the kernel keep about so many bytes that were not read, in place of as many as it likes.
+    void keep_unread_at_most(int bytes) const { ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); }
+
     /// False if the client has gone, or the server stops.
     bool send(std::string_view bytes) {
       while (!bytes.empty()) {
