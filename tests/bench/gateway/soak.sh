@@ -4,8 +4,8 @@
 #
 #   soak.sh [--ecso PATH] [--minutes N] [--share PERCENT] [--faults PERCENT]
 #
-# First the most requests a second are measured without faults, then --share (70) percent of that run for --minutes (20), with
-# --faults (5) percent of the upstream's calls failing. Of the requests 20 % are harmful, 20 % have an image, 30 % are streamed.
+# First the most requests a second are measured, then --share (70) percent of that run for --minutes (20), both with --faults (5)
+# percent of the upstream's calls failing. Of the requests 20 % are harmful, 20 % have an image, 30 % are streamed.
 # Memory is compared between the third minute and the last; of short runs between tenths.
 set -uo pipefail
 
@@ -53,12 +53,9 @@ seconds=$(awk -v minutes="$minutes" 'BEGIN { printf "%d", minutes * 60 }')
 
 start_upstream
 start_ecso
-"$tools/gateway_load" --port "$ecso_port" --seconds 10 --connections 32 "${mix[@]}" >"$directory/most" || die "the client failed"
+"$tools/gateway_load" --port "$ecso_port" --seconds 10 --connections 32 "${mix[@]}" >"$directory/faultless" || die "the client failed"
 stop "$ecso_pid" "$upstream_pid"
-most=$(value per_second "$directory/most")
-demand 'right answers without faults' "$(value right "$directory/most")" == "$(value requests "$directory/most")"
-rate=$(awk -v most="$most" -v share="$share" 'BEGIN { printf "%d", most * share / 100 }')
-echo "most: $most requests a second; now $rate a second for $seconds s with $faults % faults"
+demand 'right answers without faults' "$(value right "$directory/faultless")" == "$(value requests "$directory/faultless")"
 
 start_upstream --faults "$faults" --stall 4000
 start_ecso
@@ -66,7 +63,10 @@ start_ecso
 concurrent=2000
 "$tools/gateway_load" --port "$ecso_port" --seconds 10 --connections "$concurrent" --faulty "${mix[@]}" >"$directory/burst" ||
   die "the client failed"
+most=$(value per_second "$directory/burst")
+rate=$(awk -v most="$most" -v share="$share" 'BEGIN { printf "%d", most * share / 100 }')
 echo "RSS MiB after $concurrent requests at once for 10 s: $(rss_mib "$ecso_pid")"
+echo "most: $most requests a second; now $rate a second for $seconds s with $faults % faults"
 cpu=$(cpu_us "$ecso_pid")
 start client "$tools/gateway_load" --port "$ecso_port" --seconds "$seconds" --rate "$rate" --connections "$concurrent" --faulty "${mix[@]}"
 client=$pid

@@ -5,11 +5,13 @@
 #include <ecso/core/protocol.hpp>
 #include <ecso/core/trace_json.hpp>
 #include <ecso/detail/gateway/exchange_failure.hpp>
+#include <ecso/detail/gateway/failover.hpp>
 #include <ecso/detail/gateway/note.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
 #include <ecso/detail/gateway/upstream.hpp>
 #include <ecso/detail/gateway/upstream_call.hpp>
+#include <ecso/detail/gateway/window.hpp>
 #include <ecso/drive/async_run.hpp>
 #include <ecso/error.hpp>
 #include <ecso/gateway/client_chat.hpp>
@@ -26,7 +28,6 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -65,7 +66,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
         executor_{executor},
         setup_{std::move(setup)},
         chat_{std::move(chat)},
-        policy_{policy_of_stream()},
+        policy_{policy_for(is_window(), chat_->choices(), setup_.policy)},
         changed_{executor} {}
 
   /// Starts the calls. @throws Error (bad_input) if the chat or the policy is not usable.
@@ -179,19 +180,6 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
 
   static constexpr CallId answer_id = 0;
 
-  /// The policy, with the early checks that a window needs and without those that n > 1 cannot have.
-  [[nodiscard]] std::shared_ptr<const Policy> policy_of_stream() const {
-    const bool is_window = this->is_window();
-    const bool has_marks = !setup_.policy->incremental_check.empty();
-    if (is_window == has_marks && chat_->choices() == 1) return setup_.policy;
-    if (!is_window && !has_marks) return setup_.policy;
-    auto policy = std::make_shared<Policy>(*setup_.policy);
-    if (chat_->choices() > 1) policy->incremental_check = {};
-    if (is_window && !has_marks)
-      policy->incremental_check = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096};
-    return policy;
-  }
-
   [[nodiscard]] bool is_streamed() const { return chat_->stream() && !setup_.is_trace; }
 
   [[nodiscard]] bool is_window() const {
@@ -239,17 +227,6 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     changed_.signal();
   }
 
-  /// The upstreams to try, the one that answered last first, those that are down last.
-  [[nodiscard]] std::vector<std::shared_ptr<Upstream>> upstreams() const {
-    const auto rank = [&](const auto& upstream) { return upstream == upstream_ ? 0 : upstream->is_down() ? 2 : 1; };
-    std::vector<std::shared_ptr<Upstream>> order;
-    order.reserve(setup_.upstreams.size());
-    for (const int wanted : {0, 1, 2}) {
-      std::ranges::copy_if(setup_.upstreams, std::back_inserter(order), [&](const auto& one) { return rank(one) == wanted; });
-    }
-    return order;
-  }
-
   void count_begin() {
     if (calls_under_way_++ == 0) busy_since_ = Clock::now();
   }
@@ -260,18 +237,6 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     setup_.metrics->count_call(upstream.options().name, step, failure, now - since);
   }
 
-  /// Whether another upstream may do what this one did not.
-  [[nodiscard]] static bool may_try_another(const Error& error, bool has_response) {
-    if (error.code() == Errc::cancelled) return false;
-    const int status = error.context().http_status;
-    if (status == 429 || status == 502 || status == 503 || status == 504 || status == 529) return true;
-    return !has_response && (error.code() == Errc::unavailable || error.code() == Errc::tls || error.code() == Errc::timeout);
-  }
-
-  static void note_health(Upstream& upstream, const Error& error, bool has_response) {
-    if (!has_response && (error.code() == Errc::unavailable || error.code() == Errc::tls)) upstream.mark_down();
-  }
-
   [[nodiscard]] UpstreamRequest request_of(const Upstream& upstream, Spliced body) const {
     return {.target = std::string{chat_->path()} + setup_.query, .headers = setup_.headers(upstream), .body = std::move(body)};
   }
@@ -279,7 +244,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   /// (1) The client's own request, for all choices.
   static Task<void> call_answer(std::shared_ptr<Exchange> self) {
     std::optional<Error> error;
-    for (const auto& upstream : self->upstreams()) {
+    const auto upstreams = in_order_to_try(self->setup_.upstreams, self->upstream_);
+    for (const auto& upstream : upstreams) {
       error.reset();
       self->upstream_response_.reset();
       self->answer_ = self->chat_->reader(self->is_streamed());
@@ -337,7 +303,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     std::optional<Error> error;
     Reply reply;
     std::unique_ptr<ecso::gateway::UpstreamAnswer> reader;
-    const auto upstreams = self->upstreams();
+    const auto upstreams = in_order_to_try(self->setup_.upstreams, self->upstream_);
     for (std::size_t place = 0; place < upstreams.size();) {
       const auto& upstream = upstreams[place];
       error.reset();
@@ -496,22 +462,18 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     if (is_done_ || !is_streamed()) return;
     Track& track = *tracks_.front();
     const auto marks = track.protocol.report_at(answer_id);
-    if (next_mark_ >= marks.size()) return;
-    constexpr std::size_t bytes_a_token = 4;
     const std::string_view so_far = answer_->text_so_far();
-    if (so_far.size() / bytes_a_token < static_cast<std::size_t>(marks[next_mark_])) return;
+    if (!window_.is_due(marks, so_far.size())) return;
     const bool is_checking = std::ranges::any_of(track.protocol.pending(), &PendingCall::early);
     if (is_checking) return;
-    while (next_mark_ < marks.size() && so_far.size() / bytes_a_token >= static_cast<std::size_t>(marks[next_mark_]))
-      ++next_mark_;
-    checked_bytes_ = so_far.size();
+    window_.begin_check(marks, so_far.size());
     track.run.progress(answer_id, std::string{chat_->prefill()}.append(so_far));
   }
 
   void release_window() {
-    const std::size_t lookahead = setup_.options->lookahead_bytes;
-    if (checked_bytes_ <= lookahead) return;
-    const std::string ready = answer_->release_some(checked_bytes_ - lookahead);
+    const std::size_t verified_bytes = window_.verified_bytes(setup_.options->lookahead_bytes);
+    if (verified_bytes == 0) return;
+    const std::string ready = answer_->release_some(verified_bytes);
     if (ready.empty()) return;
     events_ += ready;
     has_released_ = true;
@@ -568,8 +530,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   std::optional<UpstreamResponse> upstream_response_;
   std::optional<Error> broken_;
   std::string events_;
-  std::size_t next_mark_ = 0;
-  std::size_t checked_bytes_ = 0;
+  Window window_;
   bool has_head_ = false;
   bool has_released_ = false;
   bool has_no_answer_ = true;
