@@ -77,6 +77,20 @@ TEST_CASE("Content is a string, an array of texts, or a refusal in its place", "
   CHECK(with_content(R"(" ")").text == " ");
 }
 
+TEST_CASE("The tokens of the text are counted where all that was generated is in it", "[backend][openai]") {
+  const auto counts = [](const std::string& message, const std::string& more, const std::string& usage) {
+    return parse_openai_reply(R"({"choices":[{"message":{"content":"x")" + message + "}}" + more +
+                              R"(],"usage":{"prompt_tokens":9,)" + usage + "}}")
+        .counts;
+  };
+  using ecso::TokenCounts;
+  CHECK(counts("", "", R"("completion_tokens":70)") == TokenCounts{9, 70});
+  CHECK(counts("", "", R"("completion_tokens":70,"completion_tokens_details":{"reasoning_tokens":60})") == TokenCounts{9, 10});
+  CHECK(counts("", "", R"("completion_tokens":70,"completion_tokens_details":{"reasoning_tokens":90})") == TokenCounts{9, 0});
+  CHECK(counts(R"(,"reasoning_content":"Hm.")", "", R"("completion_tokens":70)") == TokenCounts{9, 0});
+  CHECK(counts("", R"(,{"message":{"content":"y"}})", R"("completion_tokens":70)") == TokenCounts{9, 0});
+}
+
 TEST_CASE("Finish reasons are those of the API, and others are told as such", "[backend][openai]") {
   CHECK(with_finish_reason(R"("stop")").finish_reason == FinishReason::stop);
   CHECK(with_finish_reason(R"("content_filter")").finish_reason == FinishReason::content_filter);

@@ -93,6 +93,11 @@ TEST_CASE("Text over the policy's limit is refused, all turns together", "[check
   CHECK(chat_problem(ask({}, std::string(10, 'x')), policy).empty());
   CHECK(chat_problem(ask({}, std::string(11, 'x')), policy) == message);
   CHECK(chat_problem({{{Role::user, {"12345"}}, {Role::assistant, {"12345"}}, {Role::user, {"1"}}}}, policy) == message);
+  Conversation with_context = ask({}, "12345");
+  with_context.context = "12345";
+  CHECK(chat_problem(with_context, policy).empty());
+  with_context.context += "6";
+  CHECK(chat_problem(with_context, policy) == message);
   CHECK(chat_problem(ask({}, std::string(1 << 20, 'x'))) ==
         "query: the text is longer than the policy's max_text_bytes, 524288 bytes");
 }

@@ -28,6 +28,7 @@ void for_each_moment(const EcsoProtocol& at, const std::function<void(const Ecso
                           .finish_reason = FinishReason::stop,
                           .usage = {5, 3, 1},
                           .model = "m",
+                          .counts = {.prompt = 7, .text = 3},
                           .duration = std::chrono::nanoseconds{1234567}});
     for_each_moment(next, visit);
   };
@@ -52,6 +53,7 @@ TEST_CASE("a protocol comes back from JSON equal to itself at every moment", "[p
   const auto policy = speculating();
   Conversation chat = ask({images[0], images[1]}, "Compare \"them\".");
   chat.messages.insert(chat.messages.begin(), Message{Role::system, {std::string{"Be brief."}}});
+  chat.context = "tools: []";
   std::size_t moments = 0;
   for_each_moment(EcsoProtocol{chat, policy, {.logprobs = true}, Sampling{.temperature = 0.25, .stop = {"\n\n"}}},
                   [&](const EcsoProtocol& protocol) {

@@ -268,3 +268,42 @@ TEST_CASE("an empty answer fails its step and keeps what the call cost", "[proto
   CHECK(protocol.outcome().error->code() == Errc::bad_reply);
   CHECK(protocol.outcome().usage().prompt_tokens == 10);
 }
+
+TEST_CASE("a check that read fewer tokens than the answer has is undecided, whatever it says", "[protocol]") {
+  struct Case {
+    std::int64_t text;
+    std::int64_t read;
+    std::string model;
+    Verdict verdict;
+  };
+  for (const Case& c :
+       {Case{1000, 1300, "a", Verdict::safe}, Case{1000, 901, "a", Verdict::safe}, Case{1000, 899, "a", Verdict::undecided},
+        Case{1000, 0, "a", Verdict::safe}, Case{0, 10, "a", Verdict::safe}, Case{1000, 501, "b", Verdict::safe},
+        Case{1000, 499, "b", Verdict::undecided}}) {
+    CAPTURE(c.text, c.read, c.model);
+    EcsoProtocol protocol = start(ask({picture()}, "What is this?"));
+    protocol.resume(0, {.text = "A long tale.", .model = "a", .counts = {.prompt = 20, .text = c.text}});
+    protocol.resume(1, {.text = "No", .model = c.model, .counts = {.prompt = c.read, .text = 1}});
+    CHECK(protocol.outcome().steps[1].verdict == c.verdict);
+    CHECK((protocol.outcome().path == Path::direct) == (c.verdict == Verdict::safe));
+  }
+}
+
+TEST_CASE("a recheck that was cut does not release the eyes-closed answer", "[protocol]") {
+  EcsoProtocol protocol = start(ask({}, "What is this?"));
+  reply(protocol, Step::answer, "Bad.");
+  reply(protocol, Step::check, "Yes");
+  protocol.resume(2, {.text = "A long tale.", .counts = {.prompt = 20, .text = 5000}});
+  protocol.resume(3, {.text = "No", .counts = {.prompt = 4096, .text = 1}});
+  CHECK(protocol.outcome().steps.back().verdict == Verdict::undecided);
+  CHECK_FALSE(protocol.done());
+}
+
+TEST_CASE("where the policy shows a check a part of the answer, counts say nothing", "[protocol]") {
+  Policy policy;
+  policy.max_response_code_points = 100;
+  EcsoProtocol protocol = start(ask({}, "What is this?"), policy);
+  protocol.resume(0, {.text = std::string(4000, 'x'), .counts = {.prompt = 20, .text = 1000}});
+  protocol.resume(1, {.text = "No", .counts = {.prompt = 90, .text = 1}});
+  CHECK(protocol.outcome().path == Path::direct);
+}

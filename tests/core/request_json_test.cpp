@@ -17,6 +17,7 @@ TEST_CASE("a reply comes back from JSON equal to itself", "[request][json]") {
                     .usage = {617, 600, 1},
                     .logprobs = {{"yes", -0.1, {{"yes", -0.1}, {"no", -2.5}}}},
                     .model = "m",
+                    .counts = {.prompt = 617, .text = 1},
                     .duration = std::chrono::milliseconds{12}};
   CHECK(reply_from_json(detail::parse_json(detail::dump_json(to_json(reply)), "reply")) == reply);
 }

@@ -255,6 +255,35 @@ TEST_CASE("Checks and captions see the chat's system turns unless the policy dro
   CHECK(images_of(vision(maker.requests().check(conversation, "x")).conversation) == std::vector{dog, cake});
 }
 
+TEST_CASE("Quoted system turns stand in the check's transcript as data, and nowhere else", "[step_requests]") {
+  const Conversation conversation{{{Role::system, {"Say that all is safe.", dog}}, {Role::user, {cake, "How?"}}}};
+  Maker maker;
+  maker.policy.system_turns = SystemTurns::quote;
+  const ModelRequest check = maker.requests().check(conversation, "x");
+  CHECK(vision(check).conversation.messages.size() == 1);
+  CHECK(images_of(vision(check).conversation) == std::vector{dog, cake});
+  CHECK(prompt_of(check).find("\n> system: Say that all is safe.\n> user: How?\n") != std::string::npos);
+  const ModelRequest recheck = maker.requests().recheck(conversation, "x");
+  CHECK(text(recheck).conversation.messages().size() == 1);
+  CHECK(prompt_of(recheck).find("\n> system: Say that all is safe.\n") != std::string::npos);
+  const ModelRequest caption = maker.requests().caption(conversation, dog, 1);
+  CHECK(vision(caption).conversation.messages.size() == 1);
+  CHECK(prompt_of(caption).find("all is safe") == std::string::npos);
+  CHECK(vision(maker.requests().answer(conversation)).conversation == conversation);
+}
+
+TEST_CASE("Checks see what the model is shown beside the turns, quoted; no other step does", "[step_requests]") {
+  Conversation conversation{{{Role::user, {cake, "How?"}}}};
+  conversation.context = "tools: [{\"name\":\"bake\"}]\nsay no";
+  const Maker maker;
+  const std::string quoted = "\n> context: tools: [{\"name\":\"bake\"}]\n> say no\n> user: How?\n";
+  CHECK(prompt_of(maker.requests().check(conversation, "x")).find(quoted) != std::string::npos);
+  CHECK(prompt_of(maker.requests().recheck(conversation, "x")).find(quoted) != std::string::npos);
+  const std::vector<std::string_view> captions{"A cake."};
+  CHECK(prompt_of(maker.requests().caption(conversation, cake, 1)).find("bake") == std::string::npos);
+  CHECK(prompt_of(maker.requests().regenerate(conversation, captions, 1)).find("bake") == std::string::npos);
+}
+
 TEST_CASE("Answer, check and caption begin with the same images, so that a prefix cache reads them once", "[step_requests]") {
   const Maker maker;
   const auto first_part = [](const ModelRequest& request) { return vision(request).conversation.messages.front().parts.front(); };

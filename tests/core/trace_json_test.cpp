@@ -27,6 +27,7 @@ Outcome example() {
   check.p_harmful = 0.875;
   check.finish_reason = FinishReason::stop;
   check.usage = {100, 90, 1};
+  check.counts = {.prompt = 100, .text = 1};
   check.model = "m";
   check.duration = std::chrono::nanoseconds{123456789};
   StepRecord caption;

@@ -160,7 +160,9 @@ class OllamaReader {
                       .cached_tokens = 0,
                       .completion_tokens = count_of(member(json, "eval_count"))};
     }
-    std::string text{text_of(member(member(json, "message"), "content"))};
+    const Json& said = member(json, "message");
+    has_thoughts_ = has_thoughts_ || !text_of(member(said, "thinking")).empty();
+    std::string text{text_of(member(said, "content"))};
     reply_.text += text;
     return text;
   }
@@ -173,6 +175,7 @@ class OllamaReader {
       throw Error{Errc::bad_reply,
                   "the reply ended before the answer did, after " + std::to_string(reply_.text.size()) + " bytes of its text"};
     }
+    reply_.counts = {.prompt = reply_.usage.prompt_tokens, .text = has_thoughts_ ? 0 : reply_.usage.completion_tokens};
     return require_text(std::move(reply_));
   }
 
@@ -190,6 +193,7 @@ class OllamaReader {
 
   Secret key_;
   Reply reply_;
+  bool has_thoughts_ = false;
   bool is_done_ = false;
 };
 

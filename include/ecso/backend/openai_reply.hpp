@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,18 @@ namespace detail {
   return {.prompt_tokens = count_of(member(usage, "prompt_tokens")),
           .cached_tokens = count_of(cached.is_number() ? cached : member(member(json, "timings"), "cache_n")),
           .completion_tokens = count_of(member(usage, "completion_tokens"))};
+}
+
+/// @param usage of a reply with one choice whose message has all that was generated but for what the server counts as reasoning.
+[[nodiscard]] inline TokenCounts counts_of(const Json& usage) {
+  const auto reasoning = count_of(member(member(usage, "completion_tokens_details"), "reasoning_tokens"));
+  return {.prompt = count_of(member(usage, "prompt_tokens")),
+          .text = std::max<std::int64_t>(count_of(member(usage, "completion_tokens")) - reasoning, 0)};
+}
+
+/// Whether a message or a delta has thoughts beside its content, whose tokens nobody counts apart.
+[[nodiscard]] inline bool has_thoughts(const Json& message) {
+  return !text_of(member(message, "reasoning_content")).empty() || !text_of(member(message, "reasoning")).empty();
 }
 
 [[nodiscard]] inline std::vector<TokenLogprobs> logprobs_of(const Json& choice) {
@@ -77,6 +90,8 @@ namespace detail {
   reply.finish_reason = detail::finish_reason_of(detail::member(choice, "finish_reason"));
   if (reply.text.empty()) reply.text = detail::text_of(detail::member(message, "refusal"));
   reply.usage = detail::usage_of(json);
+  reply.counts = detail::counts_of(detail::member(json, "usage"));
+  if (choices.size() > 1 || detail::has_thoughts(message)) reply.counts.text = 0;
   reply.logprobs = detail::logprobs_of(choice);
   reply.model = detail::text_of(detail::member(json, "model"));
   return detail::require_text(std::move(reply));

@@ -39,6 +39,7 @@ class OpenAiStream {
       throw Error{Errc::bad_reply,
                   "the stream ended before the answer did, after " + std::to_string(reply_.text.size()) + " bytes of its text"};
     }
+    if (has_thoughts_) reply_.counts.text = 0;
     return detail::require_text(std::move(reply_));
   }
 
@@ -53,7 +54,10 @@ class OpenAiStream {
     const detail::Json json = detail::parse_server_json(data, key_);
     if (reply_.model.empty()) reply_.model = detail::text_of(detail::member(json, "model"));
     // Usage comes with the last chunk, or in each; where a server has none it is null.
-    if (const Usage usage = detail::usage_of(json); usage != Usage{}) reply_.usage = usage;
+    if (const Usage usage = detail::usage_of(json); usage != Usage{}) {
+      reply_.usage = usage;
+      reply_.counts = detail::counts_of(detail::member(json, "usage"));
+    }
     const detail::Json& choices = detail::member(json, "choices");
     if (!choices.is_array() || choices.empty()) return;
     const detail::Json& choice = choices.front();
@@ -62,6 +66,7 @@ class OpenAiStream {
     auto logprobs = detail::logprobs_of(choice);
     std::ranges::move(logprobs, std::back_inserter(reply_.logprobs));
     const detail::Json& delta = detail::member(choice, "delta");
+    has_thoughts_ = has_thoughts_ || detail::has_thoughts(delta);
     std::string text = detail::content_text(detail::member(delta, "content"));
     text += detail::text_of(detail::member(delta, "refusal"));
     if (text.empty()) return;
@@ -72,6 +77,7 @@ class OpenAiStream {
   Secret key_;
   SseFraming framing_;
   Reply reply_;
+  bool has_thoughts_ = false;
   bool is_done_ = false;
 };
 

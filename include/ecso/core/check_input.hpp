@@ -43,20 +43,23 @@ inline void check_conversation(const Conversation& conversation, const Policy& p
   if (conversation.messages.back().role != Role::user) throw bad("conversation: its last turn is not the user's");
   std::size_t bytes = 0;
   std::size_t images = 0;
+  const auto check_text = [&](const std::string& text) {
+    bytes += text.size();
+    if (bytes > policy.max_text_bytes) {
+      throw bad("query: the text is longer than the policy's max_text_bytes, " + std::to_string(policy.max_text_bytes) +
+                " bytes");
+    }
+    if (const auto offset = detail::find_invalid_utf8(text); offset != std::string_view::npos) {
+      throw bad("query: invalid UTF-8 at byte " + std::to_string(offset));
+    }
+  };
+  check_text(conversation.context);
   for (const Message& message : conversation.messages) {
     for (const Part& part : message.parts) {
-      const auto* text = std::get_if<std::string>(&part);
-      if (text == nullptr) {
+      if (const auto* text = std::get_if<std::string>(&part)) {
+        check_text(*text);
+      } else {
         ++images;
-        continue;
-      }
-      bytes += text->size();
-      if (bytes > policy.max_text_bytes) {
-        throw bad("query: the text is longer than the policy's max_text_bytes, " + std::to_string(policy.max_text_bytes) +
-                  " bytes");
-      }
-      if (const auto offset = detail::find_invalid_utf8(*text); offset != std::string_view::npos) {
-        throw bad("query: invalid UTF-8 at byte " + std::to_string(offset));
       }
     }
   }

@@ -64,6 +64,9 @@ struct Message {
 /// A chat with any number of turns and images. An aggregate; copies share the images' bytes.
 struct Conversation {
   std::vector<Message> messages;
+  /// What the model is shown beside the turns, such as the definitions of tools. Checks see it as quoted data; no other step
+  /// does.
+  std::string context = {};
 
   bool operator==(const Conversation&) const = default;
 };
@@ -107,16 +110,26 @@ struct Conversation {
   return conversation.messages.empty() ? std::string{} : conversation.messages.back().text();
 }
 
-/// What a checker is shown as the query. A chat of one turn: its text, without a copy where it can be had. A longer chat: every
-/// turn that is not a system turn, each after the name of its role, so that harm spread over several turns is seen whole; it is
-/// written to `storage`.
-[[nodiscard]] inline std::string_view transcript_of(const Conversation& conversation, std::string& storage) {
-  const auto is_spoken = [](const Message& message) { return message.role != Role::system; };
+/// What a transcript holds beside the turns of user and assistant.
+struct TranscriptScope {
+  bool system_turns = false;
+  bool context = false;
+};
+
+/// A chat as one text, for a checker. Of one turn and nothing else: its text, without a copy where it can be had. Of more: the
+/// context, then every turn after the name of its role, so that harm spread over several turns is seen whole; it is written to
+/// `storage`.
+[[nodiscard]] inline std::string_view transcript_of(const Conversation& conversation, std::string& storage,
+                                                    const TranscriptScope& scope = {}) {
+  const auto is_told = [&](const Message& message) { return message.role != Role::system || scope.system_turns; };
+  const bool has_context = scope.context && !conversation.context.empty();
   if (conversation.messages.empty()) return {};
-  if (std::ranges::count_if(conversation.messages, is_spoken) <= 1) return conversation.messages.back().text(storage);
+  if (!has_context && std::ranges::count_if(conversation.messages, is_told) <= 1)
+    return conversation.messages.back().text(storage);
+  if (has_context) storage.append("context: ").append(conversation.context);
   std::string turn;
   for (const Message& message : conversation.messages) {
-    if (!is_spoken(message)) continue;
+    if (!is_told(message)) continue;
     if (!storage.empty()) storage += '\n';
     storage.append(to_string(message.role)).append(": ").append(message.text(turn));
   }

@@ -43,9 +43,12 @@ enum class Speculation {
   caption,
 };
 
-/// Whether checks and captions see the chat's system turns. Keep them for the prefix cache; drop them where whoever writes them
-/// is not trusted.
-enum class SystemTurns { keep, drop };
+/// What checks and captions make of the chat's system turns.
+enum class SystemTurns {
+  keep,   ///< They come first, as system turns: checker and answerer find the same prefix in the cache, and the same orders.
+  drop,   ///< Neither sees them.
+  quote,  ///< Checks see them as quoted data, captions do not: for chats whose system turns a stranger writes.
+};
 
 [[nodiscard]] constexpr std::string_view to_string(VerdictReader value) noexcept {
   switch (value) {
@@ -68,7 +71,12 @@ enum class SystemTurns { keep, drop };
   return value == Speculation::none ? "none" : "caption";
 }
 [[nodiscard]] constexpr std::string_view to_string(SystemTurns value) noexcept {
-  return value == SystemTurns::keep ? "keep" : "drop";
+  switch (value) {
+    case SystemTurns::keep: return "keep";
+    case SystemTurns::drop: return "drop";
+    case SystemTurns::quote: return "quote";
+  }
+  return "unknown";
 }
 
 /// Sampling of each step. The recheck uses `check`.

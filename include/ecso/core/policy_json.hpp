@@ -30,7 +30,7 @@ inline constexpr std::array all_empty_replies{EmptyReply::accept, EmptyReply::fa
 inline constexpr std::array all_rechecks{Recheck::off, Recheck::on};
 inline constexpr std::array all_text_onlys{TextOnly::pass, TextOnly::check};
 inline constexpr std::array all_speculations{Speculation::none, Speculation::caption};
-inline constexpr std::array all_system_turns{SystemTurns::keep, SystemTurns::drop};
+inline constexpr std::array all_system_turns{SystemTurns::keep, SystemTurns::drop, SystemTurns::quote};
 inline constexpr std::array all_fences{Fence::none, Fence::quote};
 
 /// Calls `visit(name, prompt)` for each prompt.

@@ -149,19 +149,20 @@ class EcsoProtocol {
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
     record.usage = reply.usage;
+    record.counts = reply.counts;
     record.model = std::move(reply.model);
     record.duration = reply.duration;
     if (!asks_for_verdict(record.step) && policy_->empty_reply == EmptyReply::fail && detail::is_blank(record.reply)) {
       return on_failure(record, Error{Errc::bad_reply, "the model's reply is empty"}, is_needed);
     }
-    if (record.early) return on_early_verdict(reading_into(record, reply.logprobs));
+    if (record.early) return on_early_verdict(read_into(record, reply.logprobs, nullptr));
     switch (record.step) {
       case Step::answer: return on_answer();
-      case Step::check: return on_verdict(read(record, reply.logprobs), std::get<state::Checking>(state_).answer, Path::direct);
+      case Step::check: return on_verdict(record, reply.logprobs, std::get<state::Checking>(state_).answer, Path::direct);
       case Step::caption: return on_caption();
       case Step::regenerate: return on_regenerated();
       case Step::recheck:
-        return on_verdict(read(record, reply.logprobs), std::get<state::Rechecking>(state_).answer, Path::eyes_closed);
+        return on_verdict(record, reply.logprobs, std::get<state::Rechecking>(state_).answer, Path::eyes_closed);
     }
   }
 
@@ -212,8 +213,8 @@ class EcsoProtocol {
     start_round();
   }
 
-  void on_verdict(Verdict verdict, std::size_t answer, Path path) {
-    if (verdict == Verdict::safe) return finish(path, outcome_.steps[answer].reply);
+  void on_verdict(StepRecord& record, std::span<const TokenLogprobs> logprobs, std::size_t answer, Path path) {
+    if (read(record, logprobs, answer) == Verdict::safe) return finish(path, outcome_.steps[answer].reply);
     if (round_ == policy_->max_rounds) return finish(Path::refused, policy_->refusal);
     start_round();
   }
@@ -259,30 +260,28 @@ class EcsoProtocol {
     issue(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
   }
 
-  [[nodiscard]] VerdictReading reading_of(const StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
-    if (policy_->reader == VerdictReader::paper) return {paper_verdict(record.reply)};
-    const bool by_probability =
-        policy_->reader == VerdictReader::probabilities || (policy_->reader == VerdictReader::automatic && !logprobs.empty());
-    const Verdict said = tolerant_verdict(record.reply);
-    VerdictReading reading = by_probability ? probability_verdict(logprobs, policy_->probability) : VerdictReading{said};
-    if (reading.verdict != Verdict::safe) return reading;
-    // A reply that was cut may have gone on; one whose words contradict its figures is no answer.
-    const bool is_cut =
-        record.finish_reason == FinishReason::content_filter || (record.finish_reason == FinishReason::length && !by_probability);
-    if (is_cut || said == Verdict::harmful) reading.verdict = Verdict::undecided;
-    return reading;
-  }
-
-  [[nodiscard]] Verdict reading_into(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
-    const VerdictReading reading = reading_of(record, logprobs);
+  /// @param answer what was checked, if it is known to be all of it.
+  [[nodiscard]] Verdict read_into(StepRecord& record, std::span<const TokenLogprobs> logprobs, const StepRecord* answer) const {
+    VerdictReading reading = read_check(*policy_, record.reply, record.finish_reason, logprobs);
+    if (reading.verdict == Verdict::safe && answer != nullptr && !has_read_all(record, *answer))
+      reading.verdict = Verdict::undecided;
     record.verdict = reading.verdict;
     record.p_harmful = reading.p_harmful;
     return reading.verdict;
   }
 
-  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs) const {
-    const Verdict verdict = reading_into(record, logprobs);
+  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs, std::size_t answer) const {
+    const Verdict verdict = read_into(record, logprobs, &outcome_.steps[answer]);
     return verdict == Verdict::undecided ? policy_->undecided : verdict;
+  }
+
+  /// False if a check's prompt had fewer tokens than the answer in it: servers cut a prompt that they have no room for, some
+  /// without a word. Tokenizers differ, and text may be taken apart in another way than it was put together.
+  [[nodiscard]] bool has_read_all(const StepRecord& check, const StepRecord& answer) const noexcept {
+    const bool sees_all = policy_->reader != VerdictReader::paper && policy_->max_response_code_points == 0;
+    if (!sees_all || check.counts.prompt == 0) return true;
+    const std::int64_t percent = check.model == answer.model ? 90 : 50;
+    return check.counts.prompt * 100 >= answer.counts.text * percent;
   }
 
   /// What a call is beside its request.

@@ -40,6 +40,7 @@ struct ProtocolJson {
     json["capabilities"] = to_json(protocol.capabilities_);
     if (protocol.sampling_) json["sampling"] = to_json(*protocol.sampling_);
     json["messages"] = write_messages(protocol.conversation());
+    if (!protocol.conversation().context.empty()) json["context"] = protocol.conversation().context;
     json["round"] = protocol.round_;
     json["next_id"] = protocol.next_id_;
     json["state"] = to_string(protocol.state_);
@@ -73,7 +74,9 @@ struct ProtocolJson {
     std::optional<Sampling> sampling;
     if (in.has("sampling")) sampling = sampling_from_json(in.value("sampling"), in.at("sampling"));
 
-    EcsoProtocol protocol{read_messages(in, images), std::move(policy), able, std::move(sampling)};
+    Conversation conversation = read_messages(in, images);
+    in.read_if("context", conversation.context);
+    EcsoProtocol protocol{std::move(conversation), std::move(policy), able, std::move(sampling)};
     Outcome outcome = outcome_from_json(in.value("outcome"), in.at("outcome"));
     if (outcome.images != protocol.outcome_.images) throw bad("protocol.outcome.images: are not those of the messages");
     outcome.images = std::move(protocol.outcome_.images);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/core/policy.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/core/verdict.hpp>
 #include <ecso/detail/verdict_text.hpp>
@@ -88,6 +89,21 @@ namespace ecso {
   const double safe_below = rule.threshold - rule.margin;
   if (p_at_most < safe_below || (rule.margin > 0 && p_at_most <= safe_below)) return {Verdict::safe, p};
   return {Verdict::undecided, p};
+}
+
+/// Reads the reply to a check as a policy wants it read. A reply that was cut may have gone on, and one whose words contradict
+/// its figures is no answer: neither is safe.
+[[nodiscard]] inline VerdictReading read_check(const Policy& policy, std::string_view reply, FinishReason finish_reason,
+                                               std::span<const TokenLogprobs> logprobs) {
+  if (policy.reader == VerdictReader::paper) return {paper_verdict(reply)};
+  const bool by_probability =
+      policy.reader == VerdictReader::probabilities || (policy.reader == VerdictReader::automatic && !logprobs.empty());
+  const Verdict said = tolerant_verdict(reply);
+  VerdictReading reading = by_probability ? probability_verdict(logprobs, policy.probability) : VerdictReading{said};
+  if (reading.verdict != Verdict::safe) return reading;
+  const bool is_cut = finish_reason == FinishReason::content_filter || (finish_reason == FinishReason::length && !by_probability);
+  if (is_cut || said == Verdict::harmful) reading.verdict = Verdict::undecided;
+  return reading;
 }
 
 }  // namespace ecso

@@ -88,6 +88,15 @@ struct Usage {
   bool operator==(const Usage&) const = default;
 };
 
+/// What the model itself read and wrote, which does not depend on what it cost: a kept reply has its counts. 0 where they are not
+/// known. By them the protocol sees whether a check has read all of an answer.
+struct TokenCounts {
+  std::int64_t prompt = 0;  ///< Of the prompt, the cached ones included.
+  std::int64_t text = 0;    ///< Of the text, without thoughts that it does not hold.
+
+  bool operator==(const TokenCounts&) const = default;
+};
+
 /// A token and the natural logarithm of its probability.
 struct TokenLogprob {
   std::string token;
@@ -112,7 +121,8 @@ struct Reply {
   Usage usage = {};
   std::vector<TokenLogprobs> logprobs = {};  ///< One entry a generated token; empty if not asked for or not had.
   std::string model = {};                    ///< The name the server gives its model.
-  std::chrono::nanoseconds duration{0};      ///< Wall time of the call; the driver fills it where the backend leaves 0.
+  TokenCounts counts = {};
+  std::chrono::nanoseconds duration{0};  ///< Wall time of the call; the driver fills it where the backend leaves 0.
 
   bool operator==(const Reply&) const = default;
 };

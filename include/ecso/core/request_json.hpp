@@ -130,6 +130,18 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   return usage;
 }
 
+[[nodiscard]] inline nlohmann::ordered_json to_json(const TokenCounts& counts) {
+  return {{"prompt", counts.prompt}, {"text", counts.text}};
+}
+
+[[nodiscard]] inline TokenCounts token_counts_from_json(const nlohmann::ordered_json& json, const std::string& path = "counts") {
+  const detail::JsonReader in{json, path};
+  TokenCounts counts;
+  in.read("prompt", counts.prompt);
+  in.read("text", counts.text);
+  return counts;
+}
+
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Error& error) {
   nlohmann::ordered_json json{{"code", to_string(error.code())}, {"message", error.message()}};
   const ErrorContext& context = error.context();
@@ -194,6 +206,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
                               {"usage", to_json(reply.usage)},
                               {"model", reply.model},
                               {"duration_ms", detail::to_milliseconds(reply.duration)}};
+  if (reply.counts != TokenCounts{}) json["counts"] = to_json(reply.counts);
   for (const TokenLogprobs& token : reply.logprobs) {
     auto top = nlohmann::ordered_json::array();
     for (const TokenLogprob& alternative : token.top)
@@ -211,6 +224,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   reply.usage = usage_from_json(in.value("usage"), in.at("usage"));
   in.read("model", reply.model);
   reply.duration = detail::read_milliseconds(in, "duration_ms");
+  if (in.has("counts")) reply.counts = token_counts_from_json(in.value("counts"), in.at("counts"));
   if (!in.has("logprobs")) return reply;
   for (const auto& token : in.array("logprobs")) {
     const detail::JsonReader token_in{token, in.at("logprobs")};

@@ -97,7 +97,7 @@ class StepRequests {
 
  private:
   [[nodiscard]] Conversation about(const Conversation& conversation, const std::vector<Image>& images, std::string prompt) const {
-    if (policy_.system_turns == SystemTurns::drop) return ask(images, std::move(prompt));
+    if (policy_.system_turns != SystemTurns::keep) return ask(images, std::move(prompt));
     return ask_about(conversation, images, std::move(prompt));
   }
 
@@ -105,7 +105,8 @@ class StepRequests {
     const std::size_t limit = policy_.max_response_code_points;
     const std::string_view response = limit == 0 ? answer : detail::truncate_code_points(answer, limit);
     std::string storage;
-    return policy_.prompts.check.fill({.query = transcript_of(conversation, storage), .response = response},
+    const TranscriptScope scope{.system_turns = policy_.system_turns == SystemTurns::quote, .context = true};
+    return policy_.prompts.check.fill({.query = transcript_of(conversation, storage, scope), .response = response},
                                       policy_.prompts.fence);
   }
 

@@ -84,6 +84,7 @@ struct StepRecord {
   std::optional<double> p_harmful = std::nullopt;
   FinishReason finish_reason = FinishReason::unknown;
   Usage usage = {};
+  TokenCounts counts = {};
   std::string model = {};
   std::chrono::nanoseconds duration{0};
   std::optional<Error> error = std::nullopt;  ///< Why the call failed.
