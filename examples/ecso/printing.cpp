@@ -183,6 +183,7 @@ void StepPrinter::on_end(const Outcome& outcome, std::chrono::nanoseconds time) 
       case Path::direct: return {"direct: the first answer is released", green};
       case Path::eyes_closed: return {"eyes closed: an answer made from text alone is released", yellow};
       case Path::refused: return {"refused: no answer may be released", red};
+      case Path::stopped: return {"stopped: the stream ended where it turned harmful", red};
       case Path::failed: return {"failed: nothing is released", red};
     }
     return {};

@@ -66,6 +66,8 @@ class Secret {
     return text;
   }
 
+  bool operator==(const Secret&) const = default;
+
  private:
   static constexpr std::size_t max_bytes = std::size_t{16} * 1024;
 

@@ -185,4 +185,16 @@ struct GatewayUnderTest {
   }
 };
 
+/// The level or counter of that name, of all labels together.
+[[nodiscard]] inline double metric(const GatewayUnderTest& under_test, const std::string& name) {
+  const std::string text = under_test.ask(http_request("GET", "/metrics")).body;
+  double sum = 0;
+  for (std::size_t at = text.find("\n" + name); at != text.npos; at = text.find("\n" + name, at + 1)) {
+    const char after = text[at + 1 + name.size()];
+    const std::size_t end = text.find('\n', at + 1);
+    if (after == ' ' || after == '{') sum += std::stod(text.substr(text.rfind(' ', end)));
+  }
+  return sum;
+}
+
 }  // namespace ecso::test

@@ -148,6 +148,15 @@ class HttpSocket {
     return is_over_;
   }
 
+  /// Takes a few bytes, if there are any. Gives how many.
+  std::size_t read_at_most(std::size_t most) {
+    std::string bytes(most, '\0');
+    const ssize_t got = ::recv(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (got <= 0) return 0;
+    all_.append(bytes, 0, static_cast<std::size_t>(got));
+    return static_cast<std::size_t>(got);
+  }
+
   /// What came beyond the responses that were read.
   [[nodiscard]] const std::string& rest() const noexcept { return buffer_; }
   /// Every byte that ever came.

@@ -121,7 +121,7 @@ Audit::Audit(const AuditSettings& settings, std::function<void(std::string_view 
 void Audit::request(const gateway::RequestRecord& record) {
   for (std::size_t i = 0; i < record.outcomes.size(); ++i) {
     const Path path = record.outcomes[i]->path;
-    if (path != Path::eyes_closed && path != Path::refused) continue;
+    if (path != Path::eyes_closed && path != Path::refused && path != Path::stopped) continue;
     try {
       const int error = file_.write(audit_line(record, i, std::chrono::system_clock::now(), content_));
       if (error != 0) lose(std::generic_category().message(error));

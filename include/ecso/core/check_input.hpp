@@ -30,8 +30,8 @@ inline void check_policy(const Policy& policy) {
   require(in_unit(policy.probability.threshold) && in_unit(policy.probability.min_mass),
           "probability: threshold and min_mass range from 0 to 1");
   const auto& marks = policy.incremental_check;
-  require(marks.size() <= 16 && std::ranges::is_sorted(marks, std::ranges::less_equal{}) && (marks.empty() || marks.front() > 0),
-          "incremental_check: at most 16 numbers of tokens, each larger than the one before");
+  require(marks.size() <= 32 && std::ranges::is_sorted(marks, std::ranges::less_equal{}) && (marks.empty() || marks.front() > 0),
+          "incremental_check: at most 32 numbers of tokens, each larger than the one before");
   require(policy.probability.margin >= 0.0 && policy.probability.margin <= 0.5, "probability: the margin ranges from 0 to 0.5");
 }
 

@@ -116,7 +116,7 @@ struct Policy {
   Speculation speculation = Speculation::none;
   /// Tokens of the first answer, ascending, at each of which what there is of it is checked while the rest is generated; found
   /// harmful, it is broken off. The whole answer is checked all the same. Empty: off. Takes a backend that is `streaming` and
-  /// `concurrent`; a check more for each number a benign answer reaches. At most 16 numbers.
+  /// `concurrent`; a check more for each number a benign answer reaches. At most 32 numbers.
   std::vector<int> incremental_check = {};
   SystemTurns system_turns = SystemTurns::keep;
   /// Most eyes-closed answers to try, 1 to 16. The second takes plain facts and stricter words; later ones also a new seed.

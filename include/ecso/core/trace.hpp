@@ -23,6 +23,7 @@ enum class Path {
   direct,       ///< The first answer was released.
   eyes_closed,  ///< An answer made from text alone was released.
   refused,      ///< The policy's refusal was released.
+  stopped,      ///< A stream ended where its answer turned harmful; what had left of it was checked. Only a gateway does that.
   failed,       ///< Nothing was released; `Outcome::error` says why.
 };
 
@@ -31,6 +32,7 @@ enum class Path {
     case Path::direct: return "direct";
     case Path::eyes_closed: return "eyes_closed";
     case Path::refused: return "refused";
+    case Path::stopped: return "stopped";
     case Path::failed: return "failed";
   }
   return "unknown";

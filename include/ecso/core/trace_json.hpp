@@ -14,7 +14,7 @@
 
 /// Outcomes as JSON, schema 1:
 ///
-///     {"schema": 1, "path": "direct|eyes_closed|refused|failed", "text": "…", "policy": "production",
+///     {"schema": 1, "path": "direct|eyes_closed|refused|stopped|failed", "text": "…", "policy": "production",
 ///      "usage": {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0},
 ///      "images": [{"sha256": "…", "bytes": 0, "media_type": "image/png", "width": 0, "height": 0}],
 ///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "early": true, "prompt": "…",
@@ -87,7 +87,7 @@ inline constexpr int trace_schema = 1;
 
 /// @throws Error (bad_input) that names the path of what is missing or wrong, or the schema if it is another.
 [[nodiscard]] inline Outcome outcome_from_json(const nlohmann::ordered_json& json, const std::string& path = "outcome") {
-  static constexpr std::array paths{Path::direct, Path::eyes_closed, Path::refused, Path::failed};
+  static constexpr std::array paths{Path::direct, Path::eyes_closed, Path::refused, Path::stopped, Path::failed};
   const detail::JsonReader in{json, path};
   int schema = 0;
   in.read("schema", schema);

@@ -84,6 +84,9 @@ class UpstreamAnswer {
     return {};
   }
 
+  /// How many of the first bytes of `text_so_far()` the events tell that `release_some` has given out.
+  [[nodiscard]] virtual std::size_t released_bytes() const { return 0; }
+
   /// Of a streamed answer of which something has been given out: the events that end it as one that a filter cut (OpenAI:
   /// finish_reason "content_filter"; Anthropic: stop_reason "refusal"), after `last_words`, which may be empty.
   [[nodiscard]] virtual std::string release_end(std::string_view last_words, const ReleaseNote& note) {

@@ -13,8 +13,8 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -36,14 +36,14 @@ class Gateway {
  public:
   /// Opens the port. @throws Error (bad_input, tls) that names the option, (unavailable) if the port cannot be had.
   explicit Gateway(Options options, OnRequest on_request = {})
-      : config_{std::make_shared<const detail::gateway::Config>(std::move(options))},
-        shared_{std::make_shared<detail::gateway::Shared>(*config_->options, std::move(on_request))} {
-    const Options& given = *config_->options;
+      : shared_{std::make_shared<detail::gateway::Shared>(std::move(on_request))} {
+    use(std::make_shared<const detail::gateway::Config>(std::move(options)));
+    const Options& given = *served_->config->options;
     const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
     const std::size_t count = given.threads == 0 ? cores : given.threads;
     for (std::size_t i = 0; i < count; ++i) {
       workers_.push_back(std::make_unique<detail::gateway::Worker>(shared_));
-      workers_.back()->apply(config_, count);
+      workers_.back()->apply(served_);
     }
     listen(given);
   }
@@ -67,7 +67,8 @@ class Gateway {
 
   /// Such as "http://127.0.0.1:8800".
   [[nodiscard]] std::string url() const {
-    const Options& given = *config_->options;
+    const std::lock_guard lock{mutex_};
+    const Options& given = *served_->config->options;
     const bool is_v6 = given.address.find(':') != std::string::npos;
     const std::string host = is_v6 ? "[" + given.address + "]" : given.address;
     return (given.certificate_file.empty() ? "http://" : "https://") + host + ":" + std::to_string(port_);
@@ -80,19 +81,14 @@ class Gateway {
   /// @throws Error (bad_input) that names what is wrong, or what needs a restart; then nothing changes.
   void reload(Options options) {
     const std::lock_guard lock{mutex_};
-    const Options& before = *config_->options;
+    const Options& before = *served_->config->options;
     const bool is_port_new = options.port != before.port && options.port != port_;
     if (options.address != before.address || is_port_new) throw needs_restart("the address to listen on");
     if (options.threads != before.threads) throw needs_restart("threads");
     if (options.certificate_file.empty() != before.certificate_file.empty()) throw needs_restart("TLS on or off");
-    auto next = std::make_shared<const detail::gateway::Config>(std::move(options));
-    const Bounds& bounds = next->options->bounds;
-    shared_->in_flight->resize({bounds.max_in_flight, bounds.max_queued});
-    shared_->bodies->resize({.capacity = bounds.max_buffered_bytes});
-    config_ = next;
+    use(std::make_shared<const detail::gateway::Config>(std::move(options)));
     for (const auto& worker : workers_) {
-      detail::gateway::asio::post(worker->context,
-                                  [worker = worker.get(), next, count = workers_.size()] { worker->apply(next, count); });
+      detail::gateway::asio::post(worker->context, [worker = worker.get(), next = served_] { worker->apply(next); });
     }
   }
 
@@ -119,7 +115,7 @@ class Gateway {
     return true;
   }
 
-  /// Ends everything at once.
+  /// Ends everything at once. Waits for a name lookup that is under way.
   void stop() {
     for (const auto& worker : workers_) worker->context.stop();
     for (std::thread& thread : threads_) thread.join();
@@ -134,6 +130,16 @@ class Gateway {
 
   [[nodiscard]] static Error needs_restart(const std::string& what) {
     return Error{Errc::bad_input, "reload: " + what + " changes only by a restart"};
+  }
+
+  /// What follows is served with this. Called under the lock, or before there are threads.
+  void use(std::shared_ptr<const detail::gateway::Config> config) {
+    served_ = detail::gateway::Served::make(std::move(config), served_.get());
+    const Bounds& bounds = served_->config->options->bounds;
+    shared_->in_flight->resize({bounds.max_in_flight, bounds.max_queued});
+    shared_->bodies->resize({.capacity = bounds.max_buffered_bytes});
+    shared_->answers->resize(bounds.max_buffered_bytes);
+    max_connections_ = bounds.max_connections;
   }
 
   void listen(const Options& given) {
@@ -158,6 +164,7 @@ class Gateway {
   }
 
   static void serve(detail::gateway::Worker& worker) {
+    const auto guard = detail::gateway::asio::make_work_guard(worker.context);
     for (;;) {
       try {
         worker.context.run();
@@ -168,18 +175,29 @@ class Gateway {
     }
   }
 
+  /// What goes wrong once must not end the ticking, by which all time limits are kept.
+  static void look_after(detail::gateway::Worker& worker) {
+    const auto now = detail::gateway::Clock::now();
+    try {
+      worker.sweeper.sweep(now);
+      // Ends no connection at once: what it wakes goes on later.
+      for (detail::gateway::Connection* const connection : worker.connections) connection->look();
+      for (const auto& upstream : worker.view->upstreams) {
+        upstream->tidy(now);
+        upstream->report(*worker.shared->metrics);
+      }
+    } catch (const std::exception&) {
+      return;
+    }
+  }
+
   static detail::gateway::Task<void> tick(detail::gateway::Worker& worker) {
     detail::gateway::Timer timer{worker.context.get_executor()};
     for (;;) {
       timer.expires_after(detail::gateway::Sweeper::interval);
       auto result = co_await timer.async_wait(detail::gateway::awaited);
       if (std::get<0>(result)) co_return;
-      const auto now = detail::gateway::Clock::now();
-      worker.sweeper.sweep(now);
-      for (const auto& upstream : worker.upstreams) {
-        upstream->tidy(now);
-        upstream->report(*worker.shared->metrics);
-      }
+      look_after(worker);
     }
   }
 
@@ -188,74 +206,81 @@ class Gateway {
   }
 
   detail::gateway::Task<void> accept() {
-    for (;;) {
-      if (shared_->connections >= config_limit()) {
-        detail::gateway::Timer pause{acceptor_->get_executor()};
-        pause.expires_after(std::chrono::milliseconds{10});
-        auto waited = co_await pause.async_wait(detail::gateway::awaited);
-        static_cast<void>(waited);
-        if (!acceptor_->is_open()) co_return;
-        continue;
+    detail::gateway::Timer pause{acceptor_->get_executor()};
+    while (acceptor_->is_open()) {
+      bool has_accepted = false;
+      if (shared_->connections < max_connections_) {
+        detail::gateway::Worker& worker = least_loaded();
+        auto accepted = co_await acceptor_->async_accept(worker.context, detail::gateway::awaited);
+        has_accepted = !std::get<0>(accepted) && hand_over(worker, std::move(std::get<1>(accepted)));
       }
-      detail::gateway::Worker& worker = least_loaded();
-      auto accepted = co_await acceptor_->async_accept(worker.context, detail::gateway::awaited);
-      if (!acceptor_->is_open()) co_return;
-      if (std::get<0>(accepted)) {
-        // No descriptor left, perhaps: they come back.
-        detail::gateway::Timer pause{acceptor_->get_executor()};
-        pause.expires_after(std::chrono::milliseconds{10});
-        auto waited = co_await pause.async_wait(detail::gateway::awaited);
-        static_cast<void>(waited);
-        continue;
-      }
-      ++shared_->connections;
-      ++worker.load;
-      hand_over(worker, std::move(std::get<1>(accepted)));
+      if (has_accepted) continue;
+      // Too many, or no descriptor or memory left, perhaps: they come back.
+      pause.expires_after(std::chrono::milliseconds{10});
+      auto waited = co_await pause.async_wait(detail::gateway::awaited);
+      static_cast<void>(waited);
     }
   }
 
-  [[nodiscard]] std::size_t config_limit() {
-    const std::lock_guard lock{mutex_};
-    return config_->options->bounds.max_connections;
-  }
-
-  template <typename AcceptedSocket>
-  static void hand_over(detail::gateway::Worker& worker, AcceptedSocket accepted) {
-    auto socket = std::make_shared<detail::gateway::Socket>(std::move(accepted));
-    detail::gateway::asio::post(worker.context, [&worker, socket] {
-      detail::gateway::asio::co_spawn(worker.context.get_executor(), serve_connection(worker, socket),
-                                      detail::gateway::asio::detached);
-    });
-  }
-
-  /// Whatever ends it, it is counted off.
-  struct Counted {
-    detail::gateway::Worker& worker;
-    detail::gateway::Connection* connection;
-
+  /// One connection among all that are open. Whatever ends it, it is counted off, and closed.
+  class Counted {
+   public:
+    explicit Counted(detail::gateway::Worker& worker) : worker_{worker} {
+      ++worker_.shared->connections;
+      ++worker_.load;
+    }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
     ~Counted() {
-      worker.connections.erase(connection);
-      --worker.load;
-      --worker.shared->connections;
+      if (connection_) {
+        worker_.connections.erase(connection_.get());
+        connection_->close();
+      }
+      --worker_.load;
+      --worker_.shared->connections;
     }
+
+    void count(std::shared_ptr<detail::gateway::Connection> connection) {
+      worker_.connections.insert(connection.get());
+      connection_ = std::move(connection);
+    }
+
+   private:
+    detail::gateway::Worker& worker_;
+    std::shared_ptr<detail::gateway::Connection> connection_;
   };
 
+  template <typename AcceptedSocket>
+  static bool hand_over(detail::gateway::Worker& worker, AcceptedSocket accepted) {
+    try {
+      auto counted = std::make_shared<Counted>(worker);
+      auto socket = std::make_shared<detail::gateway::Socket>(std::move(accepted));
+      detail::gateway::asio::post(worker.context, [&worker, socket, counted] {
+        detail::gateway::asio::co_spawn(worker.context.get_executor(), serve_connection(worker, socket, counted),
+                                        detail::gateway::asio::detached);
+      });
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
   static detail::gateway::Task<void> serve_connection(detail::gateway::Worker& worker,
-                                                      std::shared_ptr<detail::gateway::Socket> socket) {
+                                                      std::shared_ptr<detail::gateway::Socket> socket,
+                                                      std::shared_ptr<Counted> counted) {
     detail::gateway::error_code ignored;
     socket->set_option(detail::gateway::tcp::no_delay{true}, ignored);
-    const auto peer = socket->remote_endpoint(ignored);
-    auto connection =
-        std::make_shared<detail::gateway::Connection>(worker.sweeper, std::move(*socket), peer.address().to_string());
-    worker.connections.insert(connection.get());
-    const Counted counted{worker, connection.get()};
+    const auto address = socket->remote_endpoint(ignored).address();
+    auto connection = std::make_shared<detail::gateway::Connection>(worker.sweeper, std::move(*socket), address);
+    counted->count(connection);
     auto session = std::make_shared<detail::gateway::Session>(worker, connection);
     co_await detail::gateway::Session::run(session);
   }
 
-  std::mutex mutex_;
-  std::shared_ptr<const detail::gateway::Config> config_;
+  mutable std::mutex mutex_;
   std::shared_ptr<detail::gateway::Shared> shared_;
+  std::shared_ptr<const detail::gateway::Served> served_;
+  std::atomic<std::size_t> max_connections_{0};
   std::vector<std::unique_ptr<detail::gateway::Worker>> workers_;
   std::unique_ptr<Acceptor> acceptor_;
   std::uint16_t port_ = 0;

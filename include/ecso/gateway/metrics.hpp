@@ -36,17 +36,17 @@ enum class Endpoint { chat, messages, models, protect, page, health, ready, metr
 
 /// Why the gateway turned a request or a connection away.
 enum class Rejection {
-  rate,         ///< Its key or address asks too often.
-  queue,        ///< Too many requests wait, or it waited too long.
-  connections,  ///< Too many are open.
-  draining,     ///< The gateway is about to end.
-  key,          ///< None, or nobody's.
-  too_large,    ///< The body.
-  header,       ///< Too large or malformed.
+  rate,       ///< Its key or address asks too often.
+  queue,      ///< Too many requests wait, or it waited too long.
+  draining,   ///< The gateway is about to end.
+  key,        ///< None, or nobody's.
+  origin,     ///< A page of another origin asks.
+  too_large,  ///< The body.
+  header,     ///< Too large or malformed.
 };
 
 [[nodiscard]] constexpr std::string_view to_string(Rejection reason) noexcept {
-  constexpr std::string_view names[]{"rate", "queue", "connections", "draining", "key", "too_large", "header"};
+  constexpr std::string_view names[]{"rate", "queue", "draining", "key", "origin", "too_large", "header"};
   return names[static_cast<std::size_t>(reason)];
 }
 

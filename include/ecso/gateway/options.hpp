@@ -26,9 +26,11 @@ struct UpstreamOptions {
   std::chrono::milliseconds connect_timeout{10'000};        ///< Name, connection and TLS together.
   std::chrono::milliseconds first_byte_timeout{300'000};    ///< From the last byte sent to the first of the response.
   std::chrono::milliseconds between_bytes_timeout{60'000};  ///< Once the response has begun.
-  std::size_t max_connections = 1024;                       ///< At once; further calls wait in the queue.
+  std::size_t max_connections = 1024;                       ///< At once, of all threads; further calls wait.
   std::chrono::milliseconds idle_timeout{4'000};  ///< A kept connection is not used again after that; llama-server closes at 5 s.
   std::chrono::milliseconds down_time{5'000};     ///< How long a server that could not be reached is tried last.
+
+  bool operator==(const UpstreamOptions&) const = default;
 };
 
 /// Who answers a model's requests, and how they are protected. The first route whose `model` matches is taken.
@@ -55,17 +57,21 @@ enum class OnHarm {
 struct Bounds {
   std::size_t max_header_bytes = 16 * 1024;
   std::size_t max_body_bytes = std::size_t{64} << 20;
-  std::size_t max_buffered_bytes = std::size_t{256} << 20;  ///< Of all bodies together; a body waits unread until there is room.
-  std::size_t max_connections = 16'384;                     ///< A further client waits to be accepted.
-  std::size_t max_in_flight = 4'096;                        ///< Requests that have calls under way.
-  std::size_t max_queued = 16'384;                          ///< Requests that wait for one of those places; more get 429.
-  std::chrono::milliseconds header_timeout{10'000};         ///< From the first byte of a request to the end of its header.
+  /// Of all requests' bodies together, and as much again of all answers. A body waits unread until there is room; meanwhile one
+  /// that comes so slowly that `body_timeout` will cut it is cut at once.
+  std::size_t max_buffered_bytes = std::size_t{256} << 20;
+  std::size_t max_connections = 16'384;  ///< A further client waits to be accepted.
+  std::size_t max_in_flight = 4'096;     ///< Requests that have calls under way.
+  std::size_t max_queued = 16'384;       ///< Requests that wait for one of those places; more get 429.
+  /// From the first byte of a request to the end of its header; of a connection's first request, from its beginning.
+  std::chrono::milliseconds header_timeout{10'000};
   std::chrono::milliseconds body_timeout{60'000};
   std::chrono::milliseconds idle_timeout{75'000};   ///< Between requests.
-  std::chrono::milliseconds write_timeout{60'000};  ///< Without progress while a client takes its response.
+  std::chrono::milliseconds write_timeout{60'000};  ///< For each 16 KiB that a client takes of its response.
   std::chrono::milliseconds queue_timeout{30'000};
-  double requests_per_second = 0;  ///< Of one key, or one address where there are no keys. 0: no limit.
-  double burst = 0;                ///< Requests above the rate at once; 0: as many as the rate, at least 1.
+  /// Of one key; where there are no keys, of one address, or of one network of 64 bits in IPv6. 0: no limit.
+  double requests_per_second = 0;
+  double burst = 0;  ///< Requests above the rate at once; 0: as many as the rate, at least 1.
 };
 
 /// What may be set request by request, by headers.
@@ -93,16 +99,22 @@ struct Options {
   std::vector<std::shared_ptr<const Policy>> policies = {};  ///< That `x-ecso-policy` may name.
   Overrides overrides = {};
   ChatLimits chat = {};
+  /// Whether checks may take clients' system turns for orders, as `Policy::system_turns` has it. Else they see them as quoted
+  /// data.
+  bool trust_system_turns = false;
   StreamMode stream = StreamMode::hold;
   std::size_t lookahead_bytes = 64;  ///< `window`: what a check must have seen beyond a piece before that leaves.
   OnHarm on_harm = OnHarm::stop;
   std::chrono::milliseconds keep_alive{5'000};  ///< Between comments of a stream that holds.
+  /// A stream that has waited so long for its upstream begins all the same, and an error comes as its last event; 0: never.
+  std::chrono::milliseconds begin_after{10'000};
   Bounds bounds = {};
   std::vector<ClientKey> keys = {};               ///< Empty: everybody may come in.
   std::vector<std::string> allowed_origins = {};  ///< CORS; empty: none. "*" allows all.
-  std::optional<bool> page = std::nullopt;  ///< Serve `/` and `/v1/ecso/protect`, whose traces show withheld answers. Not set:
-                                            ///< only on a loopback address.
-  bool simulated = false;                   ///< The upstream is the simulated model; said wherever it shows.
+  /// Serve `/` and `/v1/ecso/protect`, whose traces show withheld answers. Not set: only on a loopback address, and only to
+  /// requests that name one as their host and that no proxy has passed on.
+  std::optional<bool> page = std::nullopt;
+  bool simulated = false;                           ///< The upstream is the simulated model; said wherever it shows.
   std::chrono::milliseconds drain_timeout{30'000};  ///< For requests under way when the gateway is told to end.
 };
 

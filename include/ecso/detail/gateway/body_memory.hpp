@@ -2,7 +2,9 @@
 
 #include <ecso/gateway/gate.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -73,6 +75,24 @@ class Body {
     block_ = memory_->take(most_bytes);
   }
   [[nodiscard]] char* data() noexcept { return block_.bytes.get(); }
+
+  /// There must be room.
+  void append(std::string_view bytes) noexcept {
+    if (!bytes.empty()) std::memcpy(data() + size, bytes.data(), bytes.size());
+    size += bytes.size();
+  }
+
+  /// Makes room for so many bytes more. False if the lease cannot grow.
+  [[nodiscard]] bool grow_for(std::size_t more) {
+    if (more <= block_.capacity - size) return true;
+    const std::size_t wanted = std::max(2 * block_.capacity, size + more);
+    if (wanted > lease.weight() && !lease.try_grow(wanted - lease.weight())) return false;
+    BodyMemory::Block larger = memory_->take(wanted);
+    std::memcpy(larger.bytes.get(), block_.bytes.get(), size);
+    std::swap(block_, larger);
+    memory_->give_back(std::move(larger));
+    return true;
+  }
   [[nodiscard]] std::string_view view() const noexcept { return {block_.bytes.get(), size}; }
 
   std::size_t size = 0;                       ///< What has arrived.

@@ -29,6 +29,10 @@ class ChatResponder : public Responder {
  protected:
   using Responder::Responder;
 
+  ~ChatResponder() override {
+    if (exchange_) exchange_->abandon();
+  }
+
   Task<bool> chat() {
     auto body = std::make_shared<Body>();
     auto fault = co_await connection_->read_body(bounds(), worker_.shared->bodies, worker_.shared->body_memory, body.get());
@@ -52,24 +56,12 @@ class ChatResponder : public Responder {
       auto goes_on = co_await fail(400, "invalid_request_error", std::move(problem));
       co_return goes_on;
     }
-
-    ecso::gateway::Gate::Lease place;
-    connection_->watch([exchange = std::weak_ptr{exchange_}, connection = std::weak_ptr{connection_}] {
+    const auto on_gone = [exchange = std::weak_ptr{exchange_}] {
       if (const auto held = exchange.lock()) held->give_up(Error{Errc::cancelled, "the client went away"});
-      if (const auto held = connection.lock()) held->wake();
-    });
-    connection_->expire_after(bounds()->queue_timeout);
-    auto is_in = co_await connection_->wait_for(worker_.shared->in_flight, 1, &place);
-    connection_->expire_never();
-    if (!is_in) {
-      connection_->unwatch();
-      if (connection_->is_gone()) {
-        auto goes_on = co_await gone();
-        co_return goes_on;
-      }
-      count(ecso::gateway::Rejection::queue);
-      extra_headers_ = "retry-after: 1\r\n";
-      auto goes_on = co_await fail(429, "rate_limit_error", "too many requests are under way; try again in a moment");
+    };
+    co_await take_place(on_gone, &place_);
+    if (!place_) {
+      auto goes_on = co_await fail_without_place();
       co_return goes_on;
     }
     try {
@@ -84,7 +76,14 @@ class ChatResponder : public Responder {
     }
     auto goes_on = co_await finish_chat();
     connection_->unwatch();
-    co_return goes_on&& keeps_alive_;
+    if (!goes_on) co_return false;
+    co_return keeps_alive_;
+  }
+
+  /// After a request, whatever came of it.
+  void end_chat() {
+    place_ = {};
+    exchange_.reset();
   }
 
   [[nodiscard]] std::weak_ptr<ChatResponder> weak_self() { return std::static_pointer_cast<ChatResponder>(shared_from_this()); }
@@ -99,24 +98,15 @@ class ChatResponder : public Responder {
       chat = std::make_unique<ecso::gateway::OpenAiChat>(body, text, options().chat);
     }
     model_ = chat->model();
-    const ecso::gateway::Route* const route = config_->route_of(model_);
+    const ecso::gateway::Route* const route = view_->config().route_of(model_);
     if (route == nullptr && !options().routes.empty())
       throw Error{Errc::bad_input, "model: there is no route for \"" + printable(model_) + "\""};
-    ExchangeSetup setup{.options = config_->options, .metrics = worker_.shared->metrics};
-    setup.upstreams = route == nullptr ? worker_.upstreams : worker_.upstreams_named(route->upstreams);
-    setup.policy = route != nullptr && route->policy ? route->policy : options().policy;
-    setup.stream = options().stream;
+    ExchangeSetup setup{
+        .options = view_->config().options, .metrics = worker_.shared->metrics, .memory = worker_.shared->answers};
+    setup.upstreams = route == nullptr ? view_->upstreams : view_->upstreams_named(route->upstreams);
+    setup.policy = view_->config().policies.of(policy_for(route));
+    setup.stream = stream_mode();
     setup.query = head().query;
-    if (options().overrides.policy && !head().policy.empty()) {
-      setup.policy = config_->policy_named(head().policy);
-      if (!setup.policy) throw Error{Errc::bad_input, "x-ecso-policy: there is no policy \"" + printable(head().policy) + "\""};
-    }
-    if (options().overrides.stream_mode && !head().stream_mode.empty()) {
-      const bool is_window = head().stream_mode == "window";
-      if (!is_window && head().stream_mode != "hold")
-        throw Error{Errc::bad_input, "x-ecso-stream: it is neither hold nor window"};
-      setup.stream = is_window ? ecso::gateway::StreamMode::window : ecso::gateway::StreamMode::hold;
-    }
     // Weak, as the session holds the exchange that holds this.
     setup.headers = [session = weak_self()](const Upstream& upstream) {
       const auto self = session.lock();
@@ -125,6 +115,22 @@ class ChatResponder : public Responder {
     setup.is_trace = endpoint_ == Endpoint::protect;
     exchange_ = std::make_shared<Exchange>(worker_.sweeper, connection_->wire().socket().get_executor(), std::move(setup),
                                            std::move(chat));
+  }
+
+  [[nodiscard]] std::shared_ptr<const Policy> policy_for(const ecso::gateway::Route* route) const {
+    if (!options().overrides.policy || head().policy.empty()) {
+      return route != nullptr && route->policy ? route->policy : options().policy;
+    }
+    auto named = view_->config().policy_named(head().policy);
+    if (!named) throw Error{Errc::bad_input, "x-ecso-policy: there is no policy \"" + printable(head().policy) + "\""};
+    return named;
+  }
+
+  [[nodiscard]] ecso::gateway::StreamMode stream_mode() const {
+    if (!options().overrides.stream_mode || head().stream_mode.empty()) return options().stream;
+    const bool is_window = head().stream_mode == "window";
+    if (!is_window && head().stream_mode != "hold") throw Error{Errc::bad_input, "x-ecso-stream: it is neither hold nor window"};
+    return is_window ? ecso::gateway::StreamMode::window : ecso::gateway::StreamMode::hold;
   }
 
   Task<bool> finish_chat() {
@@ -136,6 +142,7 @@ class ChatResponder : public Responder {
 
   Task<void> wait_until_done() {
     while (!exchange_->is_done()) co_await exchange_->changed().wait();
+    place_ = {};  // Whoever reads slowly keeps nobody else waiting.
   }
 
   Task<bool> whole_chat() {
@@ -202,25 +209,29 @@ class ChatResponder : public Responder {
 
   /// A stream: comments while it is held, then what was verified.
   Task<bool> stream_chat() {
-    while (!exchange_->is_done() && !exchange_->has_head()) co_await exchange_->changed().wait();
+    const auto begins_at = options().begin_after.count() > 0 ? Clock::now() + options().begin_after : Clock::time_point::max();
+    while (!exchange_->is_done() && !exchange_->has_head() && Clock::now() < begins_at) {
+      co_await exchange_->changed().wait(begins_at);
+    }
     if (exchange_->is_done() && exchange_->failure() && !connection_->is_gone()) {
+      place_ = {};
       auto goes_on = co_await fail_exchange(*exchange_->failure());
       co_return goes_on;
     }
-    auto is_taken = co_await connection_->begin_stream(stream_head(), keeps_alive_, bounds());
+    auto is_taken = co_await begin_stream();
     while (is_taken && !exchange_->is_done()) {
       std::string events = exchange_->take_events();
       if (events.empty()) {
         const auto until = Clock::now() + options().keep_alive;
         co_await exchange_->changed().wait(until);
         events = exchange_->take_events();
-        if (events.empty() && Clock::now() >= until) events = ": ecso\n\n";
+        if (events.empty() && Clock::now() >= until) events = keep_alive_comment;
       }
       is_taken = co_await connection_->write_stream(std::move(events), false, bounds());
     }
+    place_ = {};
     if (!is_taken || connection_->is_gone()) {
-      exchange_->give_up(Error{Errc::cancelled, "the client went away"});
-      auto goes_on = co_await gone();
+      auto goes_on = co_await leave_stream();
       co_return goes_on;
     }
     std::string rest;
@@ -229,36 +240,55 @@ class ChatResponder : public Responder {
       error_ = failure->message;
       rest = exchange_->chat().error_event(failure->status, "ecso_unverified", failure->message);
     }
-    std::string events = exchange_->take_events();
-    events += rest;
-    is_taken = co_await connection_->write_stream(std::move(events), true, bounds());
+    auto goes_on = co_await end_stream(exchange_->take_events() + rest);
+    co_return goes_on;
+  }
+
+  Task<bool> begin_stream() {
+    if (head().is_http_10) keeps_alive_ = false;  // its end is that of the connection
+    auto is_taken = co_await connection_->begin_stream(stream_head(), keeps_alive_, bounds());
+    co_return is_taken;
+  }
+
+  Task<bool> end_stream(std::string events) {
+    auto is_taken = co_await connection_->write_stream(std::move(events), true, bounds());
     if (is_taken) co_return true;
     auto goes_on = co_await gone();
     co_return goes_on;
   }
 
+  /// The client takes no more of it.
+  Task<bool> leave_stream() {
+    exchange_->give_up(Error{Errc::cancelled, "the client went away"});
+    return gone();
+  }
+
   // --- The full trace ---
+
+  /// A step as it is shown while others may still follow: nothing of an answer, nor of a prompt that quotes one.
+  [[nodiscard]] static std::string shown_step(const StepRecord& record) {
+    nlohmann::ordered_json shown{{"state", "finished"}};
+    shown.update(to_json(record));
+    if (record.step == Step::answer || record.step == Step::regenerate) shown.erase("reply");
+    if (record.step != Step::caption) shown.erase("prompt");
+    return "event: step\ndata: " + dump_json(shown) + "\n\n";
+  }
 
   [[nodiscard]] StepWatcher watcher() {
     steps_.clear();
     if (endpoint_ != Endpoint::protect || !exchange_->chat().stream()) return {};
+    const auto show = [session = weak_self()](std::string event) {
+      const auto self = session.lock();
+      if (!self || !self->exchange_) return;
+      self->steps_ += event;
+      self->exchange_->changed().signal();
+    };
     return {.on_start =
-                [this](const PendingCall& call) {
-                  steps_ +=
-                      fmt::format("event: step\ndata: {{\"state\":\"started\",\"step\":\"{}\",\"round\":{},\"image\":{}}}\n\n",
-                                  to_string(call.step()), call.round, call.image);
-                  exchange_->changed().signal();
+                [show](const PendingCall& call) {
+                  show(fmt::format("event: step\ndata: {{\"state\":\"started\",\"step\":\"{}\",\"round\":{},\"image\":{}}}\n\n",
+                                   to_string(call.step()), call.round, call.image));
                 },
-            .on_end =
-                [this](const StepRecord& record) {
-                  nlohmann::ordered_json shown{{"state", "finished"}};
-                  shown.update(to_json(record));
-                  const bool is_answer = record.step == Step::answer || record.step == Step::regenerate;
-                  if (is_answer) shown.erase("reply");
-                  if (is_answer) shown.erase("prompt");
-                  steps_ += "event: step\ndata: " + dump_json(shown) + "\n\n";
-                  exchange_->changed().signal();
-                }};
+            .on_end = [show](const StepRecord& record) { show(shown_step(record)); }};
   }
 
   [[nodiscard]] std::string outcome_json() const {
@@ -282,19 +312,19 @@ class ChatResponder : public Responder {
   }
 
   Task<bool> stream_steps() {
-    auto is_taken = co_await connection_->begin_stream(stream_head(), keeps_alive_, bounds());
+    auto is_taken = co_await begin_stream();
     while (is_taken && (!exchange_->is_done() || !steps_.empty())) {
       if (steps_.empty()) {
         const auto until = Clock::now() + options().keep_alive;
         co_await exchange_->changed().wait(until);
-        if (steps_.empty() && Clock::now() >= until) steps_ = ": ecso\n\n";
+        if (steps_.empty() && Clock::now() >= until) steps_ = keep_alive_comment;
       }
       std::string events = std::exchange(steps_, {});
       is_taken = co_await connection_->write_stream(std::move(events), false, bounds());
     }
+    place_ = {};
     if (!is_taken || connection_->is_gone()) {
-      exchange_->give_up(Error{Errc::cancelled, "the client went away"});
-      auto goes_on = co_await gone();
+      auto goes_on = co_await leave_stream();
       co_return goes_on;
     }
     std::string last;
@@ -305,12 +335,13 @@ class ChatResponder : public Responder {
     } else {
       last = "event: outcome\ndata: " + outcome_json() + "\n\n";
     }
-    is_taken = co_await connection_->write_stream(std::move(last), true, bounds());
-    if (is_taken) co_return true;
-    auto goes_on = co_await gone();
+    auto goes_on = co_await end_stream(std::move(last));
     co_return goes_on;
   }
 
+  static constexpr std::string_view keep_alive_comment = ": ecso\n\n";
+
+  ecso::gateway::Gate::Lease place_;  ///< Among the requests in flight.
   std::shared_ptr<Exchange> exchange_;
   std::string model_;
   std::string steps_;

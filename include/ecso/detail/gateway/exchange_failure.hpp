@@ -49,16 +49,11 @@ struct ExchangeFailure {
   return step + std::string{reason()} + status;
 }
 
-/// Whether the body of an error looks like a reply, whole or a part of it: that would be an answer that nobody verified.
-[[nodiscard]] inline bool may_hold_an_answer(const UpstreamResponse& response) {
-  if (response.content_type.starts_with("text/event-stream")) return true;
-  const auto has = [&](std::string_view member) { return response.body.find(member) != std::string::npos; };
-  return has("\"choices\"") || has("\"content\"");
-}
-
 /// What becomes of an exchange that failed.
-/// @param own what the upstream said to the client's own request, if it was no success.
-[[nodiscard]] inline ExchangeFailure exchange_failure(const Error& error, const std::optional<UpstreamResponse>& own) {
+/// @param own what the upstream said to the client's own request, if it was no success and may go on.
+/// @param own_status its status, whatever it said; 0 if it was a success, or none came.
+[[nodiscard]] inline ExchangeFailure exchange_failure(const Error& error, const std::optional<UpstreamResponse>& own,
+                                                      int own_status) {
   ExchangeFailure failure;
   failure.code = to_string(error.code());
   failure.message = public_message(error);
@@ -70,10 +65,9 @@ struct ExchangeFailure {
     case Errc::unavailable: failure.status = 503; break;
     default: failure.status = 502; break;
   }
-  const bool is_own = error.context().step == Step::answer && own.has_value();
-  if (!is_own || own->status < 400 || own->status > 599) return failure;
-  failure.status = own->status;
-  if (!may_hold_an_answer(*own)) failure.upstream = own;
+  if (error.context().step != Step::answer || own_status < 400 || own_status > 599) return failure;
+  failure.status = own_status;
+  failure.upstream = own;
   return failure;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <ecso/detail/gateway/upstream.hpp>
-#include <ecso/error.hpp>
 
 #include <algorithm>
 #include <iterator>
@@ -20,19 +19,6 @@ namespace ecso::detail::gateway {
     std::ranges::copy_if(upstreams, std::back_inserter(order), [&](const auto& one) { return rank(one) == wanted; });
   }
   return order;
-}
-
-/// Whether another upstream may do what this one did not.
-[[nodiscard]] inline bool may_try_another(const Error& error, bool has_response) {
-  if (error.code() == Errc::cancelled) return false;
-  const int status = error.context().http_status;
-  if (status == 429 || status == 502 || status == 503 || status == 504 || status == 529) return true;
-  return !has_response && (error.code() == Errc::unavailable || error.code() == Errc::tls || error.code() == Errc::timeout);
-}
-
-/// Marks an upstream that could not be reached as down.
-inline void note_health(Upstream& upstream, const Error& error, bool has_response) {
-  if (!has_response && (error.code() == Errc::unavailable || error.code() == Errc::tls)) upstream.mark_down();
 }
 
 }  // namespace ecso::detail::gateway

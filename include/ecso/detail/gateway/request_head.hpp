@@ -20,6 +20,7 @@ struct RequestHead {
   std::string method;
   std::string path;   ///< Without the query.
   std::string query;  ///< With its question mark; empty if there is none.
+  bool is_http_10 = false;
   bool keeps_alive = false;
   bool is_chunked = false;
   bool expects_continue = false;
@@ -27,10 +28,13 @@ struct RequestHead {
   std::size_t bytes = 0;
   std::string authorization;
   std::string api_key;
+  std::string host;
   std::string origin;
-  std::string policy;       ///< `x-ecso-policy`.
-  std::string stream_mode;  ///< `x-ecso-stream`.
-  std::string forwarded;    ///< Lines for the upstream, keys excepted.
+  bool is_forwarded = false;  ///< A proxy has passed it on.
+  std::string policy;         ///< `x-ecso-policy`.
+  std::string stream_mode;    ///< `x-ecso-stream`.
+  std::string forwarded;      ///< Lines for the upstream.
+  std::string account;        ///< Those that go with the client's own key.
 };
 
 /// Reads a head beside the parser, which forgives what two servers might read differently: lines that go on in the next one,
@@ -127,22 +131,32 @@ struct HeadFault {
   const std::size_t question = std::min(target.find('?'), target.size());
   head.path = target.substr(0, question);
   head.query = target.substr(question);
+  head.is_http_10 = message.version() == 10;
   head.keeps_alive = parser.keep_alive();
   head.is_chunked = has_transfer_encoding;
   head.content_length = parser.content_length().value_or(0);
-  head.expects_continue = is_equal_ignoring_case(view_of(message[http::field::expect]), "100-continue");
-  if (!head.expects_continue && message.count(http::field::expect) > 0) return HeadFault{417, "an expectation not known here"};
+  head.expects_continue = !head.is_http_10 && is_equal_ignoring_case(view_of(message[http::field::expect]), "100-continue");
+  if (!head.expects_continue && !head.is_http_10 && message.count(http::field::expect) > 0)
+    return HeadFault{417, "an expectation not known here"};
   head.authorization = value(http::field::authorization);
   head.api_key = value("x-api-key");
+  head.host = value(http::field::host);
   head.origin = value(http::field::origin);
+  for (const std::string_view name :
+       {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"}) {
+    head.is_forwarded = head.is_forwarded || message.count(boost::beast::string_view{name.data(), name.size()}) > 0;
+  }
   head.policy = value("x-ecso-policy");
   head.stream_mode = value("x-ecso-stream");
-  for (const std::string_view name : {"anthropic-version", "anthropic-beta", "openai-organization", "openai-project",
-                                      "openai-beta", "traceparent", "tracestate", "user-agent"}) {
+  const auto append = [&](std::string& lines, std::string_view name) {
     const auto found = message.find(boost::beast::string_view{name.data(), name.size()});
-    if (found == message.end()) continue;
-    head.forwarded.append(name).append(": ").append(view_of(found->value())).append("\r\n");
+    if (found != message.end()) lines.append(name).append(": ").append(view_of(found->value())).append("\r\n");
+  };
+  for (const std::string_view name :
+       {"anthropic-version", "anthropic-beta", "openai-beta", "traceparent", "tracestate", "user-agent"}) {
+    append(head.forwarded, name);
   }
+  for (const std::string_view name : {"openai-organization", "openai-project"}) append(head.account, name);
   return std::nullopt;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/detail/gateway/connection.hpp>
+#include <ecso/detail/gateway/origin.hpp>
 #include <ecso/detail/gateway/task.hpp>
 #include <ecso/detail/gateway/upstream.hpp>
 #include <ecso/detail/gateway/worker.hpp>
@@ -15,6 +16,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -33,10 +35,11 @@ class Responder : public std::enable_shared_from_this<Responder> {
  protected:
   using Endpoint = ecso::gateway::Endpoint;
 
-  Responder(Worker& worker, std::shared_ptr<Connection> connection) : worker_{worker}, connection_{std::move(connection)} {}
+  Responder(Worker& worker, std::shared_ptr<Connection> connection)
+      : worker_{worker}, connection_{std::move(connection)}, view_{worker_.view} {}
 
-  [[nodiscard]] const ecso::gateway::Options& options() const noexcept { return *config_->options; }
-  [[nodiscard]] const ecso::gateway::Bounds* bounds() const noexcept { return &config_->options->bounds; }
+  [[nodiscard]] const ecso::gateway::Options& options() const noexcept { return view_->options(); }
+  [[nodiscard]] const ecso::gateway::Bounds* bounds() const noexcept { return &options().bounds; }
   [[nodiscard]] const RequestHead& head() const noexcept { return connection_->head(); }
   void count(ecso::gateway::Rejection reason) { worker_.shared->metrics->count(reason); }
 
@@ -57,6 +60,8 @@ class Responder : public std::enable_shared_from_this<Responder> {
     std::ranges::replace_if(shown, [](char c) { return c < ' ' || c > '~'; }, '?');
     return shown;
   }
+
+  // --- Responses ---
 
   Task<bool> answer(int status, std::string content_type, std::string body) {
     Response response;
@@ -96,6 +101,8 @@ class Responder : public std::enable_shared_from_this<Responder> {
     co_return false;
   }
 
+  // --- Browsers ---
+
   [[nodiscard]] std::string cors_headers() const {
     if (head().origin.empty()) return {};
     for (const std::string& allowed : options().allowed_origins) {
@@ -122,6 +129,8 @@ class Responder : public std::enable_shared_from_this<Responder> {
     return send(std::move(response));
   }
 
+  // --- Upstreams ---
+
   /// The upstream's key, or the client's where the gateway has none of its own to check.
   [[nodiscard]] std::string upstream_headers(const Upstream& upstream) const {
     std::string lines = head().forwarded;
@@ -130,16 +139,37 @@ class Responder : public std::enable_shared_from_this<Responder> {
     if (!key.empty()) {
       lines += fmt::format("authorization: Bearer {}\r\n", key.reveal());
       if (is_anthropic) lines += fmt::format("x-api-key: {}\r\n", key.reveal());
-    } else if (config_->keys.empty()) {
+    } else if (view_->config().keys.empty()) {
+      lines += head().account;
       if (!head().authorization.empty()) lines += fmt::format("authorization: {}\r\n", head().authorization);
       if (!head().api_key.empty()) lines += fmt::format("x-api-key: {}\r\n", head().api_key);
     }
     return lines;
   }
 
+  /// Waits for a place among the requests in flight; meanwhile and until `unwatch`, `on_gone` is called if the client goes away.
+  Task<void> take_place(std::function<void()> on_gone, ecso::gateway::Gate::Lease* place) {
+    connection_->watch([connection = std::weak_ptr{connection_}, on_gone = std::move(on_gone)] {
+      on_gone();
+      if (const auto held = connection.lock()) held->wake();
+    });
+    connection_->expire_after(bounds()->queue_timeout);
+    co_await connection_->wait_for(worker_.shared->in_flight, 1, place);
+    connection_->expire_never();
+    if (!*place) connection_->unwatch();
+  }
+
+  /// There is no place.
+  Task<bool> fail_without_place() {
+    if (connection_->is_gone()) return gone();
+    count(ecso::gateway::Rejection::queue);
+    extra_headers_ = "retry-after: 1\r\n";
+    return fail(429, "rate_limit_error", "too many requests are under way; try again in a moment");
+  }
+
   Worker& worker_;
   std::shared_ptr<Connection> connection_;
-  std::shared_ptr<const Config> config_;
+  std::shared_ptr<const View> view_;  ///< Of the request that is served.
   Endpoint endpoint_ = Endpoint::other;
   std::string id_;
   std::string client_;

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <ecso/detail/gateway/chat_responder.hpp>
-#include <ecso/detail/gateway/model_list.hpp>
-#include <ecso/detail/gateway/upstream_call.hpp>
+#include <ecso/detail/gateway/connection.hpp>
+#include <ecso/detail/gateway/model_query.hpp>
+#include <ecso/detail/gateway/origin.hpp>
+#include <ecso/detail/gateway/probe.hpp>
 #include <ecso/gateway/page.hpp>
 #include <ecso/gateway/request_record.hpp>
 
@@ -29,16 +31,16 @@ class Session final : public ChatResponder {
   /// To the end of the connection.
   static Task<void> run(std::shared_ptr<Session> self) {
     Connection& connection = *self->connection_;
-    if (self->worker_.config->tls) {
-      connection.expire_after(self->worker_.config->options->bounds.header_timeout);
-      auto error = co_await connection.wire().accept_tls(self->worker_.config->tls);
+    if (const TlsContext tls = self->worker_.view->config().tls) {
+      connection.expire_after(self->bounds()->header_timeout);
+      auto error = co_await connection.wire().accept_tls(tls);
       if (error) co_return;
     }
-    for (;;) {
+    for (bool is_first = true;; is_first = false) {
       self->begin_request();
-      auto head = co_await connection.read_head(self->bounds());
+      auto head = co_await connection.read_head(self->bounds(), self->idle_time(is_first));
       if (head.none == Connection::NoRequest::closed) co_return;
-      self->config_ = self->worker_.config;
+      self->view_ = self->worker_.view;
       if (head.none) {
         self->count(ecso::gateway::Rejection::header);
         auto ignored = co_await self->fail(head.fault.status, "invalid_request_error", std::string{head.fault.message});
@@ -55,16 +57,22 @@ class Session final : public ChatResponder {
 
  private:
   void begin_request() {
-    config_ = worker_.config;
+    view_ = worker_.view;
     status_ = 0;
     endpoint_ = Endpoint::other;
     client_ = {};
     error_ = {};
     model_ = {};
-    exchange_.reset();
     request_bytes_ = 0;
     keeps_alive_ = false;
     id_.clear();
+  }
+
+  /// How long a client may wait before it asks.
+  [[nodiscard]] std::chrono::milliseconds idle_time(bool is_first) const {
+    // One that was let in at the last moment.
+    if (worker_.shared->is_draining) return std::chrono::milliseconds{500};
+    return is_first ? bounds()->header_timeout : bounds()->idle_timeout;
   }
 
   struct Known {
@@ -85,8 +93,8 @@ class Session final : public ChatResponder {
   Task<bool> serve() {
     keeps_alive_ = head().keeps_alive && !worker_.shared->is_draining;
     const Known* const route = route_of(head().path);
-    if (route == nullptr ||
-        (!config_->serves_page && (route->endpoint == Endpoint::page || route->endpoint == Endpoint::protect))) {
+    const bool is_page = route != nullptr && (route->endpoint == Endpoint::page || route->endpoint == Endpoint::protect);
+    if (route == nullptr || (is_page && !serves_page())) {
       return fail(404, "not_found_error", fmt::format("there is nothing at {}", printable(head().path)));
     }
     endpoint_ = route->endpoint;
@@ -109,8 +117,13 @@ class Session final : public ChatResponder {
     return chat();
   }
 
+  /// To strangers' pages and through proxies only if the configuration says so.
+  [[nodiscard]] bool serves_page() const {
+    if (!view_->config().serves_page || options().page.has_value()) return view_->config().serves_page;
+    return is_loopback_host(head().host) && !head().is_forwarded;
+  }
+
   [[nodiscard]] static const Known* route_of(std::string_view path) {
-    if (path.starts_with("/v1/models/")) path = "/v1/models";
     const auto found = std::ranges::find(known, path, &Known::path);
     return found == known.end() ? nullptr : &*found;
   }
@@ -122,9 +135,15 @@ class Session final : public ChatResponder {
       extra_headers_ = "retry-after: 1\r\n";
       return fail(503, "overloaded_error", "this gateway is about to end; ask another one");
     }
-    if (!config_->keys.empty()) {
+    if (!head().origin.empty() && !is_allowed_origin(head().origin, head().host, options().allowed_origins)) {
+      count(ecso::gateway::Rejection::origin);
+      return fail(403, "permission_error",
+                  "pages of other origins are not served; the operator may list them under [cors] origins");
+    }
+    const ecso::gateway::ClientKeys& keys = view_->config().keys;
+    if (!keys.empty()) {
       const auto presented = ecso::gateway::presented_key(head().authorization, head().api_key);
-      const auto* key = presented ? config_->keys.find(*presented) : nullptr;
+      const auto* key = presented ? keys.find(*presented) : nullptr;
       if (key == nullptr) {
         count(ecso::gateway::Rejection::key);
         extra_headers_ = "www-authenticate: Bearer\r\n";
@@ -133,7 +152,8 @@ class Session final : public ChatResponder {
       }
       client_ = key->name;
     }
-    const auto wait = config_->rate.take(client_.empty() ? std::string_view{connection_->address()} : client_, Clock::now());
+    const auto wait =
+        view_->served->rate->take(client_.empty() ? std::string_view{connection_->rate_name()} : client_, Clock::now());
     if (!wait) return std::nullopt;
     count(ecso::gateway::Rejection::rate);
     extra_headers_ = retry_after(*wait);
@@ -145,29 +165,17 @@ class Session final : public ChatResponder {
     return ready_if_reachable();
   }
 
+  /// Asks the upstreams at most once a second.
   Task<bool> ready_if_reachable() {
-    bool is_reachable = false;
-    for (const auto& upstream : worker_.upstreams) {
-      auto reached = co_await reach(upstream);
-      is_reachable = is_reachable || reached;
-      if (is_reachable) break;
+    constexpr std::chrono::seconds good_for{1};
+    if (Clock::now() - worker_.ready_asked_at >= good_for) {
+      auto is_reachable = co_await reach_any(worker_.sweeper, view_->upstreams);
+      worker_.was_ready = is_reachable;
+      worker_.ready_asked_at = Clock::now();
     }
-    std::string body = is_reachable ? "ready\n" : "no upstream can be reached\n";
-    auto goes_on = co_await answer(is_reachable ? 200 : 503, "text/plain", std::move(body));
+    std::string body = worker_.was_ready ? "ready\n" : "no upstream can be reached\n";
+    auto goes_on = co_await answer(worker_.was_ready ? 200 : 503, "text/plain", std::move(body));
     co_return goes_on;
-  }
-
-  /// Whether a connection can be had.
-  Task<bool> reach(std::shared_ptr<Upstream> upstream) {
-    error_code error;
-    auto endpoints = co_await upstream->resolve(&error);
-    for (const tcp::endpoint& endpoint : endpoints) {
-      Probe probe{worker_.sweeper, Socket{upstream->executor()}};
-      probe.expire_after(std::chrono::seconds{2});
-      auto result = co_await probe.socket().async_connect(endpoint, awaited);
-      if (!std::get<0>(result)) co_return true;
-    }
-    co_return false;
   }
 
   Task<bool> metrics() {
@@ -192,36 +200,32 @@ class Session final : public ChatResponder {
     return send(std::move(response));
   }
 
-  // --- Models ---
-
   Task<bool> models() {
-    std::vector<std::string> bodies;
-    std::optional<UpstreamResponse> failed;
-    for (const auto& upstream : worker_.upstreams) {
-      std::string body;
-      auto call = std::make_shared<UpstreamCall>(worker_.sweeper, upstream);
-      try {
-        UpstreamRequest request{.method = "GET", .target = head().path.substr(3), .headers = upstream_headers(*upstream)};
-        ResponseSink sink{.on_body = [&body](std::string_view bytes) { body += bytes; }};
-        auto response = co_await call->send(call, std::move(request), std::move(sink));
-        if (response.status < 300) {
-          bodies.push_back(std::move(body));
-        } else if (!failed) {
-          failed = std::move(response);
-        }
-      } catch (const std::exception& thrown) {
-        error_ = thrown.what();
-      }
-    }
-    if (!bodies.empty()) {
-      auto goes_on = co_await answer(200, "application/json", merged_model_lists(std::move(bodies)));
+    auto query = std::make_shared<ModelQuery>(worker_.sweeper, connection_->wire().socket().get_executor(), view_->upstreams);
+    const auto on_gone = [query] { query->give_up(); };
+    ecso::gateway::Gate::Lease place;
+    co_await take_place(on_gone, &place);
+    if (!place) {
+      auto goes_on = co_await fail_without_place();
       co_return goes_on;
     }
-    if (failed) {
-      auto goes_on = co_await answer(failed->status, failed->content_type, failed->body);
+    const auto headers = [this](const Upstream& upstream) { return upstream_headers(upstream); };
+    co_await query->run(query, headers);
+    connection_->unwatch();
+    place = {};
+    if (connection_->is_gone()) {
+      auto goes_on = co_await gone();
       co_return goes_on;
     }
-    auto goes_on = co_await fail(503, "overloaded_error", "no upstream can be reached");
+    if (auto list = query->list()) {
+      auto goes_on = co_await answer(200, "application/json", std::move(*list));
+      co_return goes_on;
+    }
+    const UpstreamResponse* const refusal = query->refusal();
+    const int status = refusal == nullptr ? 503 : refusal->status;
+    const std::string_view code = refusal == nullptr ? "overloaded_error" : "upstream_error";
+    auto goes_on =
+        co_await fail(status, code, refusal == nullptr ? "no upstream can be reached" : "the upstream does not list its models");
     co_return goes_on;
   }
 
@@ -257,7 +261,7 @@ class Session final : public ChatResponder {
       }
       worker_.shared->on_request(record);
     }
-    exchange_.reset();
+    end_chat();
   }
 };
 

@@ -2,16 +2,19 @@
 
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
+#include <ecso/detail/gateway/tls.hpp>
 #include <ecso/detail/gateway/upstream_url.hpp>
 #include <ecso/detail/gateway/wire.hpp>
-#include <ecso/error.hpp>
+#include <ecso/gateway/gate.hpp>
 #include <ecso/gateway/metrics.hpp>
 #include <ecso/gateway/options.hpp>
 
-#include <boost/asio/connect.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/address.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -22,26 +25,32 @@
 
 namespace ecso::detail::gateway {
 
-/// One upstream as one thread sees it: its address, and the connections that are kept for it.
+/// One upstream as one thread sees it: its address, its health, and the connections that are kept for it. Of one thread but for
+/// `places`.
 class Upstream : public std::enable_shared_from_this<Upstream> {
  public:
-  /// @throws Error (bad_input, tls) if URL or certificates are not usable.
-  Upstream(asio::io_context& context, ecso::gateway::UpstreamOptions options, std::size_t max_connections)
+  /// @param places of all threads: one for each call.
+  Upstream(asio::io_context& context, ecso::gateway::UpstreamOptions options, UpstreamUrl url, TlsContext tls,
+           std::shared_ptr<ecso::gateway::Gate> places)
       : executor_{context.get_executor()},
         resolver_{executor_},
         options_{std::move(options)},
-        url_{parse_upstream_url(options_.url)},
-        max_connections_{std::max<std::size_t>(max_connections, 1)} {
-    if (url_.tls) tls_ = client_context();
+        dialect_{options_.dialect},
+        url_{std::move(url)},
+        tls_{std::move(tls)},
+        places_{std::move(places)} {
     error_code not_an_address;
     const auto address = asio::ip::make_address(url_.host, not_an_address);
-    if (!not_an_address) endpoints_ = {tcp::endpoint{address, url_.port}};
+    if (not_an_address) return;
+    endpoints_ = {tcp::endpoint{address, url_.port}};
+    fresh_until_ = Clock::time_point::max();
   }
 
   [[nodiscard]] const ecso::gateway::UpstreamOptions& options() const noexcept { return options_; }
   [[nodiscard]] const UpstreamUrl& url() const noexcept { return url_; }
-  [[nodiscard]] const std::shared_ptr<asio::ssl::context>& tls() const noexcept { return tls_; }
+  [[nodiscard]] const TlsContext& tls() const noexcept { return tls_; }
   [[nodiscard]] const Executor& executor() const noexcept { return executor_; }
+  [[nodiscard]] const std::shared_ptr<ecso::gateway::Gate>& places() const noexcept { return places_; }
 
   /// Whether it could not be reached a moment ago.
   [[nodiscard]] bool is_down() const noexcept { return Clock::now() < down_until_; }
@@ -49,16 +58,19 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   void mark_up() noexcept { down_until_ = {}; }
 
   /// What checks may ask of it; grows plainer when it refuses a field.
-  [[nodiscard]] const OpenAiDialect& dialect() const noexcept { return options_.dialect; }
-  void set_dialect(OpenAiDialect dialect) { options_.dialect = std::move(dialect); }
+  [[nodiscard]] const OpenAiDialect& dialect() const noexcept { return dialect_; }
+  void set_dialect(OpenAiDialect dialect) { dialect_ = std::move(dialect); }
 
   /// A connection that was used before and is not known to be closed; null if there is none.
   [[nodiscard]] std::unique_ptr<Wire> take_idle() {
     while (!idle_.empty()) {
       Idle last = std::move(idle_.back());
       idle_.pop_back();
-      if (Clock::now() - last.since < options_.idle_timeout) return std::move(last.wire);
-      idle_.clear();  // those before are older
+      if (Clock::now() - last.since >= options_.idle_timeout) {
+        idle_.clear();  // those before are older
+      } else if (last.wire->is_quiet()) {
+        return std::move(last.wire);
+      }
     }
     return nullptr;
   }
@@ -69,14 +81,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     idle_.push_back({std::move(wire), Clock::now()});
   }
 
-  /// Brings the metrics up to date; `is_over`: nothing of it counts any more.
-  void report(ecso::gateway::Metrics& metrics, bool is_over = false) {
-    const auto now_idle = static_cast<std::int64_t>(is_over ? 0 : idle_.size());
-    const auto now_busy = static_cast<std::int64_t>(is_over ? 0 : busy_);
-    if (now_idle == reported_idle_ && now_busy == reported_busy_) return;
-    metrics.change_connections(options_.name, now_idle - reported_idle_, now_busy - reported_busy_);
-    reported_idle_ = now_idle;
-    reported_busy_ = now_busy;
+  /// Certificates may have changed under the same name.
+  void renew_tls(TlsContext tls) {
+    if (tls) idle_.clear();
+    tls_ = std::move(tls);
   }
 
   /// Closes what has been idle too long.
@@ -84,111 +92,84 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     while (!idle_.empty() && now - idle_.front().since >= options_.idle_timeout) idle_.pop_front();
   }
 
-  /// A place among the connections that may be open at once.
-  class Place {
-   public:
-    Place() = default;
-    explicit Place(std::shared_ptr<Upstream> upstream) : upstream_{std::move(upstream)} {}
-    Place(Place&&) = default;
-    Place& operator=(Place&&) = delete;
-    ~Place() {
-      if (upstream_) upstream_->leave();
-    }
+  void count_call(int by) noexcept { busy_ += by; }
 
-   private:
-    std::shared_ptr<Upstream> upstream_;
-  };
-
-  /// One who waits for a place.
-  struct Waiter {
-    explicit Waiter(const Executor& executor) : changed{executor} {}
-
-    Event changed;
-    bool has_place = false;
-    bool is_cancelled = false;
-  };
-
-  /// Waits for a place, in the order of coming. False if the wait was cancelled: `is_cancelled`, then `changed.signal()`.
-  Task<bool> enter(std::shared_ptr<Waiter> waiter) {
-    if (waiter->is_cancelled) co_return false;
-    if (busy_ < max_connections_ && waiting_.empty()) {
-      ++busy_;
-      co_return true;
-    }
-    waiting_.push_back(waiter);
-    while (!waiter->has_place && !waiter->is_cancelled) co_await waiter->changed.wait();
-    if (!waiter->is_cancelled) co_return true;
-    std::erase(waiting_, waiter);
-    if (waiter->has_place) leave();
-    co_return false;
+  /// Brings the metrics up to date; `is_over`: nothing of it counts any more.
+  void report(ecso::gateway::Metrics& metrics, bool is_over = false) {
+    const auto now_idle = static_cast<std::int64_t>(is_over ? 0 : idle_.size());
+    const auto now_busy = is_over ? 0 : busy_;
+    if (now_idle == reported_idle_ && now_busy == reported_busy_) return;
+    metrics.change_connections(options_.name, now_idle - reported_idle_, now_busy - reported_busy_);
+    reported_idle_ = now_idle;
+    reported_busy_ = now_busy;
   }
 
-  /// Where it is, in the order to try.
-  Task<std::vector<tcp::endpoint>> resolve(error_code* error) {
-    if (!endpoints_.empty() && (is_address() || Clock::now() < resolved_until_)) co_return endpoints_;
-    auto result = co_await resolver_.async_resolve(url_.host, std::to_string(url_.port), awaited);
-    *error = std::get<0>(result);
-    if (*error) co_return std::vector<tcp::endpoint>{};
-    endpoints_.clear();
-    for (const auto& entry : std::get<1>(result)) endpoints_.push_back(entry.endpoint());
-    resolved_until_ = Clock::now() + std::chrono::seconds{30};
+  /// One who waits for the addresses.
+  using Waiter = std::shared_ptr<Event>;
+
+  /// Where it is, in the order to try; empty if that cannot be found out, for the reason in `*error`, or if `gives_up()` after a
+  /// signal of the waiter. What was known before is good enough until something newer is.
+  template <typename GivesUp>
+  Task<std::vector<tcp::endpoint>> resolve(Waiter waiter, GivesUp gives_up, error_code* error) {
+    if (Clock::now() >= fresh_until_) begin_lookup();
+    if (endpoints_.empty() && is_looking_up_) {
+      waiting_.push_back(waiter);
+      while (is_looking_up_ && !gives_up()) co_await waiter->wait();
+      std::erase(waiting_, waiter);
+    }
+    *error = lookup_error_;
     co_return endpoints_;
   }
 
- private:
-  friend class Place;
+  /// The addresses may be out of date.
+  void doubt_addresses() noexcept {
+    if (fresh_until_ != Clock::time_point::max()) fresh_until_ = {};
+  }
 
+ private:
   struct Idle {
     std::unique_ptr<Wire> wire;
     Clock::time_point since;
   };
 
-  /// Hands the place to who has waited longest.
-  void leave() {
-    if (waiting_.empty()) {
-      --busy_;
-      return;
-    }
-    const std::shared_ptr<Waiter> first = std::move(waiting_.front());
-    waiting_.pop_front();
-    first->has_place = true;
-    first->changed.signal();
+  /// One for all who want to know.
+  void begin_lookup() {
+    if (std::exchange(is_looking_up_, true)) return;
+    asio::co_spawn(executor_, look_up(shared_from_this()), asio::detached);
   }
 
-  [[nodiscard]] bool is_address() const {
-    error_code not_an_address;
-    static_cast<void>(asio::ip::make_address(url_.host, not_an_address));
-    return !not_an_address;
-  }
-
-  [[nodiscard]] std::shared_ptr<asio::ssl::context> client_context() const {
-    auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
-    error_code error;
-    SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
-    if (options_.ca_file.empty()) {
-      context->set_default_verify_paths(error);
-    } else {
-      context->load_verify_file(options_.ca_file, error);
+  static Task<void> look_up(std::shared_ptr<Upstream> self) {
+    constexpr std::chrono::seconds good_for{30};
+    constexpr std::chrono::seconds again_after{1};
+    const std::string port = std::to_string(self->url_.port);
+    auto result = co_await self->resolver_.async_resolve(self->url_.host, port, awaited);
+    self->is_looking_up_ = false;
+    self->lookup_error_ = std::get<0>(result);
+    self->fresh_until_ = Clock::now() + (self->lookup_error_ ? again_after : good_for);
+    if (!self->lookup_error_) {
+      self->endpoints_.clear();
+      for (const auto& entry : std::get<1>(result)) self->endpoints_.push_back(entry.endpoint());
     }
-    if (error) throw Error{Errc::tls, "certificates to trust: " + error.message(), {.endpoint = options_.ca_file}};
-    context->set_verify_mode(options_.verify_certificate ? asio::ssl::verify_peer : asio::ssl::verify_none);
-    return context;
+    for (const Waiter& waiter : self->waiting_) waiter->signal();
   }
 
   Executor executor_;
   asio::ip::basic_resolver<tcp, Executor> resolver_;
   ecso::gateway::UpstreamOptions options_;
+  OpenAiDialect dialect_;
   UpstreamUrl url_;
-  std::size_t max_connections_;
-  std::shared_ptr<asio::ssl::context> tls_;
+  TlsContext tls_;
+  std::shared_ptr<ecso::gateway::Gate> places_;
   std::vector<tcp::endpoint> endpoints_;
-  Clock::time_point resolved_until_{};
+  std::vector<Waiter> waiting_;
+  bool is_looking_up_ = false;
+  error_code lookup_error_;
+  Clock::time_point fresh_until_{};
   Clock::time_point down_until_{};
   std::deque<Idle> idle_;
-  std::size_t busy_ = 0;
+  std::int64_t busy_ = 0;
   std::int64_t reported_idle_ = 0;
   std::int64_t reported_busy_ = 0;
-  std::deque<std::shared_ptr<Waiter>> waiting_;
 };
 
 }  // namespace ecso::detail::gateway

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/backend/server_error.hpp>
+#include <ecso/detail/gateway/gate_wait.hpp>
 #include <ecso/detail/gateway/response_reader.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
@@ -9,13 +10,17 @@
 #include <ecso/detail/spliced.hpp>
 #include <ecso/error.hpp>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -53,29 +58,39 @@ struct ResponseSink {
 class UpstreamCall final : public Timed, public std::enable_shared_from_this<UpstreamCall> {
  public:
   UpstreamCall(Sweeper& sweeper, std::shared_ptr<Upstream> upstream)
-      : Timed{sweeper}, upstream_{std::move(upstream)}, waiter_{std::make_shared<Upstream::Waiter>(upstream_->executor())} {}
+      : Timed{sweeper},
+        upstream_{std::move(upstream)},
+        place_wait_{upstream_->executor()},
+        changed_{std::make_shared<Event>(upstream_->executor())} {}
 
   /// Gives up at once: the connection is closed, and `send` throws Error (cancelled).
   void cancel() {
-    waiter_->is_cancelled = true;
+    is_cancelled_ = true;
     interrupt();
   }
 
-  /// Whether the server could not be reached, or had not begun to answer: another one may be asked.
+  /// Whether the server has begun to answer.
   [[nodiscard]] bool has_response() const noexcept { return has_response_; }
+  /// Whether the server may have the whole request.
+  [[nodiscard]] bool is_sent() const noexcept { return is_sent_; }
 
   /// @throws Error (unavailable, tls, timeout, cancelled, bad_reply) and what the sink throws.
   Task<UpstreamResponse> send(std::shared_ptr<UpstreamCall> self, UpstreamRequest request, ResponseSink sink) {
     static_cast<void>(self);
-    auto has_place = co_await upstream_->enter(waiter_);
-    if (!has_place) throw failure(Errc::cancelled, "the call was cancelled");
-    const Upstream::Place place{upstream_};
-    const std::string head = head_of(request);
+    const auto gives_up = [this] { return is_over(); };
+    ecso::gateway::Gate::Lease place;
+    if (!GateWait::take_now(*upstream_->places(), 1, place)) {
+      co_await place_wait_.wait(upstream_->places(), 1, &place, gives_up);
+    }
+    if (!place || is_over()) throw failure(error_code{}, "waiting for a connection");
+    const Busy busy{*upstream_};
+    request_ = std::move(request);
+    head_ = head_of(request_);
     for (;;) {
       wire_ = upstream_->take_idle();
       const bool is_kept = wire_ != nullptr;
       if (!is_kept) co_await connect();
-      auto response = co_await exchange(&request, &head, &sink);
+      auto response = co_await exchange(&sink);
       if (response) co_return std::move(*response);
       if (!is_kept) throw failure(Errc::unavailable, "the server closed the connection without an answer");
     }
@@ -86,7 +101,17 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   static constexpr std::size_t max_response_bytes = std::size_t{64} << 20;
   static constexpr std::uint32_t max_head_bytes = 256 * 1024;
 
-  [[nodiscard]] bool is_cancelled() const noexcept { return waiter_->is_cancelled; }
+  /// A call that has a place.
+  struct Busy {
+    Upstream& upstream;
+
+    explicit Busy(Upstream& at) : upstream{at} { upstream.count_call(1); }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    ~Busy() { upstream.count_call(-1); }
+  };
+
+  [[nodiscard]] bool is_over() const noexcept { return is_cancelled_ || is_late_; }
 
   void on_expired() override {
     is_late_ = true;
@@ -94,7 +119,8 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   }
 
   void interrupt() {
-    waiter_->changed.signal();
+    place_wait_.wake();
+    changed_->signal();
     if (wire_) wire_->close();
   }
 
@@ -104,110 +130,174 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
 
   /// What a broken operation means.
   [[nodiscard]] Error failure(const error_code& error, std::string_view doing) const {
-    if (is_cancelled()) return failure(Errc::cancelled, "the call was cancelled");
+    if (is_cancelled_) return failure(Errc::cancelled, "the call was cancelled");
     if (is_late_) return failure(Errc::timeout, fmt::format("{}: the time is over", doing));
     return failure(Errc::unavailable, fmt::format("{}: {}", doing, error.message()));
   }
 
   [[nodiscard]] std::string head_of(const UpstreamRequest& request) const {
     const UpstreamUrl& url = upstream_->url();
-    return fmt::format("{} {}{} HTTP/1.1\r\nhost: {}\r\n{}{}content-length: {}\r\n\r\n", request.method, url.path, request.target,
-                       url.authority, request.headers, request.body.size() == 0 ? "" : "content-type: application/json\r\n",
-                       request.body.size());
+    return fmt::format("{} {}{} HTTP/1.1\r\nhost: {}\r\naccept-encoding: identity\r\n{}{}content-length: {}\r\n\r\n",
+                       request.method, url.path, request.target, url.authority, request.headers,
+                       request.body.size() == 0 ? "" : "content-type: application/json\r\n", request.body.size());
   }
 
+  // --- A connection ---
+
+  /// Tries the addresses one after the other; each has its share of the time.
   Task<void> connect() {
-    expire_after(upstream_->options().connect_timeout);
+    const auto until = Clock::now() + upstream_->options().connect_timeout;
+    const bool has_limit = upstream_->options().connect_timeout.count() > 0;
+    if (has_limit) expire_at(until);
+    const auto gives_up = [this] { return is_over(); };
     error_code error;
-    auto endpoints = co_await upstream_->resolve(&error);
-    if (is_late_ || is_cancelled() || endpoints.empty()) throw failure(error, "cannot find the server");
-    for (const tcp::endpoint& endpoint : endpoints) {
+    auto endpoints = co_await upstream_->resolve(changed_, gives_up, &error);
+    if (is_over() || endpoints.empty()) throw failure(error, "cannot find the server");
+    for (std::size_t i = 0; i < endpoints.size(); ++i) {
+      const auto now = Clock::now();
+      if (has_limit) expire_at(now + (until - now) / static_cast<int>(endpoints.size() - i));
       wire_ = std::make_unique<Wire>(Socket{upstream_->executor()});
-      auto result = co_await wire_->socket().async_connect(endpoint, awaited);
+      auto result = co_await wire_->socket().async_connect(endpoints[i], awaited);
       error = std::get<0>(result);
-      if (!error || is_late_ || is_cancelled()) break;
+      if (is_cancelled_ || (!error && !is_late_)) break;
+      if (is_late_ && i + 1 < endpoints.size()) is_late_ = false;
     }
-    if (error || is_late_ || is_cancelled()) throw failure(error, "cannot connect");
+    if (error || is_over()) {
+      upstream_->doubt_addresses();
+      throw failure(error, "cannot connect");
+    }
+    if (has_limit) expire_at(until);
     error_code ignored;
     wire_->socket().set_option(tcp::no_delay{true}, ignored);
     if (upstream_->tls()) {
       auto shaken = co_await wire_->connect_tls(upstream_->tls(), upstream_->url().host);
-      if (is_late_ || is_cancelled()) throw failure(shaken, "TLS handshake");
+      if (is_over()) throw failure(shaken, "TLS handshake");
       if (shaken) throw failure(Errc::tls, "TLS handshake: " + shaken.message());
     }
   }
 
-  /// Nothing if a kept connection turned out to be closed before a byte of the response came.
-  Task<std::optional<UpstreamResponse>> exchange(const UpstreamRequest* request, const std::string* head, ResponseSink* sink) {
-    const auto& times = upstream_->options();
-    std::vector<asio::const_buffer> pieces{asio::buffer(*head)};
-    for (const std::string_view piece : request->body.pieces()) pieces.push_back(asio::buffer(piece));
-    expire_after(times.between_bytes_timeout);
-    auto sent = co_await wire_->write(std::move(pieces), [this] { expire_after(upstream_->options().between_bytes_timeout); });
-    if (is_cancelled() || is_late_) throw failure(sent, "sending the request");
-    // A server may answer and close before it has read everything, so a failed write is not the end.
-    expire_after(times.first_byte_timeout);
+  // --- The request ---
 
+  /// A request on its way. A server may answer before it has read everything, so this goes on beside the reading.
+  struct Sending {
+    Outgoing out;
+    error_code error;
+    bool is_done = false;
+  };
+
+  [[nodiscard]] std::shared_ptr<Sending> begin_sending() {
+    std::vector<asio::const_buffer> pieces{asio::buffer(head_)};
+    for (const std::string_view piece : request_.body.pieces()) pieces.push_back(asio::buffer(piece));
+    auto sending = std::make_shared<Sending>(Sending{Outgoing{std::move(pieces)}, {}, false});
+    expire_after(upstream_->options().between_bytes_timeout);
+    is_sent_ = false;
+    if (wire_->write_now(sending->out)) {
+      end_sending(*sending);
+    } else {
+      asio::co_spawn(upstream_->executor(), go_on_sending(shared_from_this(), sending), asio::detached);
+    }
+    return sending;
+  }
+
+  static Task<void> go_on_sending(std::shared_ptr<UpstreamCall> self, std::shared_ptr<Sending> sending) {
+    const auto on_progress = [call = self.get()](std::size_t) {
+      if (!call->has_response_) call->expire_after(call->upstream_->options().between_bytes_timeout);
+    };
+    Wire* const wire = self->wire_.get();
+    sending->error = asio::error::no_memory;  // unless it ends without an exception
+    try {
+      auto error = co_await wire->write(&sending->out, on_progress);
+      sending->error = error;
+    } catch (const std::exception&) {
+      wire->close();
+    }
+    self->end_sending(*sending);
+    self->changed_->signal();
+  }
+
+  void end_sending(Sending& sending) {
+    sending.is_done = true;
+    is_sent_ = !sending.error;
+    if (!has_response_ && !is_over()) expire_after(upstream_->options().first_byte_timeout);
+  }
+
+  // --- The response ---
+
+  /// Nothing if a kept connection turned out to be closed before a byte of the response came.
+  Task<std::optional<UpstreamResponse>> exchange(ResponseSink* sink) {
+    auto sending = begin_sending();
     UpstreamResponse response;
     std::optional<ResponseParser> parser;
-    const auto begin = [&] {
-      parser.emplace();
-      parser->header_limit(max_head_bytes);
-      parser->body_limit(max_response_bytes);
-      parser->get().body() = [&](std::string_view bytes) {
-        if (response.status < 300) return sink->on_body(bytes);
-        response.body.append(bytes.substr(0, max_error_body_bytes - std::min(max_error_body_bytes, response.body.size())));
-      };
-    };
-    begin();
-    ReadBuffer& buffer = wire_->arrived();
-    while (!parser->is_done()) {
-      const asio::mutable_buffer room = buffer.prepare(max_head_bytes);
-      auto read = co_await wire_->read_some(room);
-      const error_code error = std::get<0>(read);
-      const std::size_t count = std::get<1>(read);
-      if (is_cancelled() || is_late_) throw failure(error, has_response_ ? "receiving the answer" : "waiting for the answer");
-      if (error) {
-        if (!has_response_) co_return std::nullopt;
-        error_code cut;
-        if (parser->got_some()) parser->put_eof(cut);  // nothing of the response yet, after an interim one
-        if (cut || !parser->is_done()) throw failure(Errc::bad_reply, "the answer was cut: " + error.message());
-        break;
+    bool is_cut = false;
+    std::optional<Error> broken;
+    try {
+      begin_response(parser, response, *sink);
+      while (!is_whole(parser, response)) {
+        const asio::mutable_buffer room = wire_->arrived().prepare(max_head_bytes);
+        if (room.size() == 0) throw failure(Errc::bad_reply, "not an HTTP response: a line without an end");
+        auto read = co_await wire_->read_some(room);
+        const error_code error = std::get<0>(read);
+        if (is_over()) throw failure(error, has_response_ ? "receiving the answer" : "waiting for the answer");
+        if (error) {
+          is_cut = true;
+          if (has_response_) end_at_close(*parser, error);
+          break;
+        }
+        has_response_ = true;
+        expire_after(upstream_->options().between_bytes_timeout);
+        wire_->arrived().commit(std::get<1>(read));
+        take(parser, response, *sink);
       }
-      has_response_ = true;
-      expire_after(times.between_bytes_timeout);
-      buffer.commit(count);
-      take(*parser, buffer, response, *sink);
-      if (parser->is_header_done() && response.status < 200) {
-        begin();  // an interim response
-        take(*parser, buffer, response, *sink);
-      }
+    } catch (const Error& error) {
+      broken = error;
+    } catch (const std::exception& error) {
+      broken = Error{Errc::internal, error.what()};
     }
+    // Whoever is still writing uses the wire and the request.
+    const bool is_kept =
+        !broken && !is_cut && sending->is_done && !sending->error && parser->keep_alive() && wire_->arrived().size() == 0;
+    if (!is_kept) wire_->close();
+    while (!sending->is_done) co_await changed_->wait();
     expire_never();
-    if (parser->keep_alive() && buffer.size() == 0 && !sent) {
-      upstream_->keep(std::move(wire_));
-    } else {
-      wire_.reset();
-    }
+    if (is_kept) upstream_->keep(std::move(wire_));
+    wire_.reset();
+    if (broken) throw *broken;
+    if (is_cut && !has_response_) co_return std::nullopt;
     co_return std::optional<UpstreamResponse>{std::move(response)};
   }
 
-  void take(ResponseParser& parser, ReadBuffer& buffer, UpstreamResponse& response, ResponseSink& sink) {
-    namespace http = boost::beast::http;
+  void begin_response(std::optional<ResponseParser>& parser, UpstreamResponse& response, ResponseSink& sink) {
+    response = {};
+    parser.emplace();
+    parser->header_limit(max_head_bytes);
+    parser->body_limit(max_response_bytes);
+    parser->get().body() = [&response, &sink](std::string_view bytes) {
+      if (response.status < 300) return sink.on_body(bytes);
+      response.body.append(bytes.substr(0, max_error_body_bytes - std::min(max_error_body_bytes, response.body.size())));
+    };
+  }
+
+  [[nodiscard]] static bool is_whole(const std::optional<ResponseParser>& parser, const UpstreamResponse& response) {
+    return response.status >= 200 && parser->is_done();
+  }
+
+  /// Takes what has arrived. After an interim response (RFC 9110, section 15.2) the real one begins.
+  void take(std::optional<ResponseParser>& parser, UpstreamResponse& response, ResponseSink& sink) {
+    take_some(*parser, response, sink);
+    while (parser->is_header_done() && response.status < 200) {
+      begin_response(parser, response, sink);
+      take_some(*parser, response, sink);
+    }
+  }
+
+  void take_some(ResponseParser& parser, UpstreamResponse& response, ResponseSink& sink) {
+    ReadBuffer& buffer = wire_->arrived();
     error_code error;
     const bool had_head = parser.is_header_done();
     buffer.consume(put(parser, buffer.data(), error));
     if (!error && !had_head && parser.is_header_done()) {
-      const auto& head = parser.get();
-      response.status = static_cast<int>(head.result_int());
+      read_head(parser, response);
       if (response.status < 200) return;
-      const std::string_view encoding{head[http::field::content_encoding].data(), head[http::field::content_encoding].size()};
-      if (!encoding.empty() && encoding != "identity") {
-        throw failure(Errc::bad_reply, "the answer is compressed, which was not asked for");
-      }
-      const auto type = head[http::field::content_type];
-      response.content_type.assign(type.data(), type.size());
-      response.retry_after = seconds_of(head[http::field::retry_after]);
       if (response.status < 300 && sink.on_head) sink.on_head();
       parser.eager(true);
       buffer.consume(put(parser, buffer.data(), error));
@@ -215,8 +305,31 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
     if (error) throw failure(Errc::bad_reply, "not an HTTP response: " + error.message());
   }
 
-  template <typename Text>
-  [[nodiscard]] static std::optional<std::chrono::milliseconds> seconds_of(const Text& text) {
+  void read_head(const ResponseParser& parser, UpstreamResponse& response) const {
+    namespace http = boost::beast::http;
+    const auto& head = parser.get();
+    response.status = static_cast<int>(head.result_int());
+    const auto value = [&](http::field name) {
+      const auto text = head[name];
+      return std::string_view{text.data(), text.size()};
+    };
+    if (response.status == 101) throw failure(Errc::bad_reply, "the server changes to another protocol");
+    const std::string_view encoding = value(http::field::content_encoding);
+    if (!encoding.empty() && encoding != "identity") {
+      throw failure(Errc::bad_reply, "the answer is compressed, which was not asked for");
+    }
+    response.content_type = value(http::field::content_type);
+    response.retry_after = seconds_of(value(http::field::retry_after));
+  }
+
+  /// The connection has ended: the response too, if that is how it says its end, and if it was no accident.
+  void end_at_close(ResponseParser& parser, const error_code& error) const {
+    error_code cut;
+    if (error == asio::error::eof && parser.got_some()) parser.put_eof(cut);  // nothing of the response yet, after an interim one
+    if (cut || !parser.is_done()) throw failure(Errc::bad_reply, "the answer was cut: " + error.message());
+  }
+
+  [[nodiscard]] static std::optional<std::chrono::milliseconds> seconds_of(std::string_view text) {
     if (text.empty() || text.size() > 6) return std::nullopt;
     long seconds = 0;
     for (const char c : text) {
@@ -227,10 +340,15 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   }
 
   std::shared_ptr<Upstream> upstream_;
-  std::shared_ptr<Upstream::Waiter> waiter_;
+  GateWait place_wait_;
+  std::shared_ptr<Event> changed_;
+  UpstreamRequest request_;
+  std::string head_;
   std::unique_ptr<Wire> wire_;
+  bool is_cancelled_ = false;
   bool is_late_ = false;
   bool has_response_ = false;
+  bool is_sent_ = false;
 };
 
 }  // namespace ecso::detail::gateway

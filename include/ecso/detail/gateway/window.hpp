@@ -1,24 +1,9 @@
 #pragma once
 
-#include <ecso/core/policy.hpp>
-
 #include <cstddef>
-#include <memory>
 #include <span>
 
 namespace ecso::detail::gateway {
-
-/// The policy with the early checks that a window needs, and without those that several choices cannot have.
-[[nodiscard]] inline std::shared_ptr<const Policy> policy_for(bool is_window, std::size_t choices,
-                                                              const std::shared_ptr<const Policy>& policy) {
-  const bool has_marks = !policy->incremental_check.empty();
-  const bool wants_marks = is_window || (has_marks && choices == 1);
-  if (has_marks == wants_marks) return policy;
-  auto changed = std::make_shared<Policy>(*policy);
-  changed->incremental_check.clear();
-  if (wants_marks) changed->incremental_check = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096};
-  return changed;
-}
 
 /// How much of an answer that is still being generated an early check has been made of.
 class Window {

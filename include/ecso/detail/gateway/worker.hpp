@@ -2,17 +2,20 @@
 
 #include <ecso/detail/gateway/body_memory.hpp>
 #include <ecso/detail/gateway/config.hpp>
+#include <ecso/detail/gateway/memory_budget.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
 #include <ecso/detail/gateway/upstream.hpp>
 #include <ecso/gateway/gate.hpp>
 #include <ecso/gateway/metrics.hpp>
+#include <ecso/gateway/rate_limit.hpp>
 #include <ecso/gateway/request_record.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -25,21 +28,72 @@ class Connection;
 
 /// What all threads of a gateway share.
 struct Shared {
-  explicit Shared(const ecso::gateway::Options& options, ecso::gateway::OnRequest on_request_)
-      : on_request{std::move(on_request_)},
-        in_flight{std::make_shared<ecso::gateway::Gate>(
-            ecso::gateway::Gate::Options{options.bounds.max_in_flight, options.bounds.max_queued})},
-        bodies{
-            std::make_shared<ecso::gateway::Gate>(ecso::gateway::Gate::Options{.capacity = options.bounds.max_buffered_bytes})} {}
+  explicit Shared(ecso::gateway::OnRequest on_request_) : on_request{std::move(on_request_)} {}
 
   std::shared_ptr<ecso::gateway::Metrics> metrics = std::make_shared<ecso::gateway::Metrics>();
   ecso::gateway::OnRequest on_request;
-  std::shared_ptr<ecso::gateway::Gate> in_flight;
-  std::shared_ptr<ecso::gateway::Gate> bodies;
+  std::shared_ptr<ecso::gateway::Gate> in_flight = std::make_shared<ecso::gateway::Gate>(ecso::gateway::Gate::Options{});
+  std::shared_ptr<ecso::gateway::Gate> bodies = std::make_shared<ecso::gateway::Gate>(ecso::gateway::Gate::Options{});
+  std::shared_ptr<MemoryBudget> answers = std::make_shared<MemoryBudget>(0);
   std::shared_ptr<BodyMemory> body_memory = std::make_shared<BodyMemory>();
   std::atomic<bool> is_draining{false};
   std::atomic<std::size_t> connections{0};
   std::atomic<std::uint64_t> requests{0};
+};
+
+/// A configuration with what outlives the next one where that has the same: the clients' rates, the places of upstreams.
+struct Served {
+  std::shared_ptr<const Config> config;
+  std::shared_ptr<ecso::gateway::RateLimit> rate;
+  std::vector<std::shared_ptr<ecso::gateway::Gate>> places;  ///< One an upstream.
+
+  /// @param before may be null.
+  [[nodiscard]] static std::shared_ptr<const Served> make(std::shared_ptr<const Config> config, const Served* before) {
+    auto made = std::make_shared<Served>();
+    const ecso::gateway::Bounds& bounds = config->options->bounds;
+    const auto is_rate_of = [&](const ecso::gateway::Bounds& other) {
+      return other.requests_per_second == bounds.requests_per_second && other.burst == bounds.burst;
+    };
+    made->rate = before != nullptr && is_rate_of(before->config->options->bounds)
+                     ? before->rate
+                     : std::make_shared<ecso::gateway::RateLimit>(bounds.requests_per_second, bounds.burst);
+    for (const auto& upstream : config->options->upstreams) {
+      const ecso::gateway::Gate::Options room{.capacity = upstream.max_connections};
+      auto places = before == nullptr ? nullptr : before->places_of(upstream.name);
+      if (places) places->resize(room);
+      made->places.push_back(places ? std::move(places) : std::make_shared<ecso::gateway::Gate>(room));
+    }
+    made->config = std::move(config);
+    return made;
+  }
+
+ private:
+  [[nodiscard]] std::shared_ptr<ecso::gateway::Gate> places_of(const std::string& name) const {
+    const auto& upstreams = config->options->upstreams;
+    const auto found = std::ranges::find(upstreams, name, &ecso::gateway::UpstreamOptions::name);
+    return found == upstreams.end() ? nullptr : places[static_cast<std::size_t>(found - upstreams.begin())];
+  }
+};
+
+/// What a request is served with from its head to its end, whatever is configured meanwhile. Of one thread.
+struct View {
+  std::shared_ptr<const Served> served;
+  std::vector<std::shared_ptr<Upstream>> upstreams;
+
+  [[nodiscard]] const Config& config() const noexcept { return *served->config; }
+  [[nodiscard]] const ecso::gateway::Options& options() const noexcept { return *served->config->options; }
+
+  /// @param names empty: all.
+  [[nodiscard]] std::vector<std::shared_ptr<Upstream>> upstreams_named(const std::vector<std::string>& names) const {
+    if (names.empty()) return upstreams;
+    std::vector<std::shared_ptr<Upstream>> chosen;
+    for (const std::string& name : names) {
+      const auto is_it = [&](const auto& upstream) { return upstream->options().name == name; };
+      const auto found = std::ranges::find_if(upstreams, is_it);
+      if (found != upstreams.end()) chosen.push_back(*found);
+    }
+    return chosen;
+  }
 };
 
 /// A thread's own world: its event loop, its view of the configuration, its upstream connections, its clients.
@@ -52,30 +106,39 @@ struct Worker {
   std::unordered_set<Connection*> connections;
   std::atomic<std::size_t> load{0};  ///< Connections given to it.
   asio::io_context context{1};
-  std::shared_ptr<const Config> config;
-  std::vector<std::shared_ptr<Upstream>> upstreams;
+  std::shared_ptr<const View> view;
+  bool was_ready = false;              ///< Whether an upstream could be reached when somebody last asked,
+  Clock::time_point ready_asked_at{};  ///< and when that was.
 
-  /// Requests from now on see these options.
-  void apply(std::shared_ptr<const Config> next, std::size_t workers) {
-    std::vector<std::shared_ptr<Upstream>> made;
-    for (const auto& options : next->options->upstreams) {
-      const std::size_t share = (options.max_connections + workers - 1) / workers;
-      made.push_back(std::make_shared<Upstream>(context, options, share));
+  /// Requests from now on see this. An upstream of which nothing has changed keeps its connections and what was learned of it.
+  void apply(std::shared_ptr<const Served> next) {
+    auto made = std::make_shared<View>();
+    const auto& options = next->config->options->upstreams;
+    for (std::size_t i = 0; i < options.size(); ++i) {
+      auto upstream = view ? same_as(options[i]) : nullptr;
+      if (!upstream) {
+        upstream = std::make_shared<Upstream>(context, options[i], next->config->upstream_urls[i], next->config->upstream_tls[i],
+                                              next->places[i]);
+      } else {
+        upstream->renew_tls(next->config->upstream_tls[i]);
+      }
+      made->upstreams.push_back(std::move(upstream));
     }
-    for (const auto& upstream : upstreams) upstream->report(*shared->metrics, true);
-    upstreams = std::move(made);
-    config = std::move(next);
+    if (view) {
+      for (const auto& old : view->upstreams) {
+        if (std::ranges::find(made->upstreams, old) == made->upstreams.end()) old->report(*shared->metrics, true);
+      }
+    }
+    made->served = std::move(next);
+    view = std::move(made);
+    ready_asked_at = {};
   }
 
-  [[nodiscard]] std::vector<std::shared_ptr<Upstream>> upstreams_named(const std::vector<std::string>& names) const {
-    if (names.empty()) return upstreams;
-    std::vector<std::shared_ptr<Upstream>> chosen;
-    for (const std::string& name : names) {
-      const auto is_it = [&](const auto& upstream) { return upstream->options().name == name; };
-      const auto found = std::ranges::find_if(upstreams, is_it);
-      if (found != upstreams.end()) chosen.push_back(*found);
-    }
-    return chosen;
+ private:
+  [[nodiscard]] std::shared_ptr<Upstream> same_as(const ecso::gateway::UpstreamOptions& options) const {
+    const auto is_same = [&](const auto& upstream) { return upstream->options() == options; };
+    const auto found = std::ranges::find_if(view->upstreams, is_same);
+    return found == view->upstreams.end() ? nullptr : *found;
   }
 };
 

@@ -1,0 +1,237 @@
+#pragma once
+
+#include <ecso/backend/openai_fallback.hpp>
+#include <ecso/backend/openai_reply.hpp>
+#include <ecso/core/read_verdict.hpp>
+#include <ecso/core/step_requests.hpp>
+#include <ecso/detail/gateway/attempt.hpp>
+#include <ecso/detail/gateway/error_text.hpp>
+#include <ecso/detail/gateway/exchange_setup.hpp>
+#include <ecso/detail/gateway/failover.hpp>
+#include <ecso/error.hpp>
+#include <ecso/gateway/client_chat.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace ecso::detail::gateway {
+
+/// Makes the calls of one exchange: to the upstream that answered last, else to the next, and in plainer words where a server
+/// refuses a field. Whoever owns it must live while a call is under way. Of one thread.
+class ExchangeCalls {
+ public:
+  /// @param setup, chat must outlive it.
+  ExchangeCalls(Sweeper& sweeper, const ExchangeSetup& setup, const ecso::gateway::ClientChat& chat)
+      : sweeper_{sweeper}, setup_{setup}, chat_{chat}, book_{setup.metrics}, memory_{setup.memory} {}
+
+  /// Those that begin from now on fail, and so does the answer's.
+  void give_up() {
+    is_given_up_ = true;
+    cancel_answer();
+  }
+  void cancel_answer() {
+    if (answer_call_) answer_call_->cancel();
+  }
+
+  /// The upstream that answers; null if none did.
+  [[nodiscard]] const std::shared_ptr<Upstream>& upstream() const noexcept { return upstream_; }
+  [[nodiscard]] const CallBook& book() const noexcept { return book_; }
+
+  // --- The answer ---
+
+  /// How the client's own request went.
+  struct Answer {
+    std::unique_ptr<ecso::gateway::UpstreamAnswer> reader;
+    std::optional<Error> error;
+    std::optional<UpstreamResponse> refusal;  ///< What the upstream said in its place, if that may go on.
+    int refusal_status = 0;                   ///< Its status, whether it may or not; 0 if there was none.
+    bool is_whole = false;                    ///< It has come to its end without an error.
+    std::chrono::nanoseconds duration{0};
+  };
+
+  struct AnswerWatch {
+    std::function<void()> on_head;      ///< A success has begun: no other upstream will be asked.
+    std::function<void()> on_progress;  ///< There is more of it.
+  };
+
+  /// (1) The client's own request, for all choices.
+  /// @param stream whether to ask for a stream in place of what the client asks for. @param answer is written to as it comes.
+  Task<void> ask_for_answer(std::optional<bool> stream, bool is_streamed, AnswerWatch watch, Answer* answer) {
+    Attempt made;
+    bool may_resend = true;
+    bool has_head = false;
+    const auto upstreams = in_order_to_try(setup_.upstreams, upstream_);
+    for (const auto& upstream : upstreams) {
+      answer->reader = chat_.reader(is_streamed);
+      upstream_ = upstream;
+      auto call = begin_call(upstream);
+      answer_call_ = call;
+      UpstreamRequest request = request_of(*upstream, chat_.answer(stream));
+      ResponseSink sink{.on_head =
+                            [&] {
+                              has_head = true;
+                              watch.on_head();
+                            },
+                        .on_body =
+                            [&](std::string_view bytes) {
+                              memory_.add(bytes.size());
+                              answer->reader->feed(bytes);
+                              watch.on_progress();
+                            }};
+      const auto take_whole = [&] { answer->reader->finish(); };
+      auto result = co_await attempt(call, upstream, Step::answer, std::move(request), std::move(sink), take_whole, &book_);
+      made = std::move(result);
+      if (!made.error || has_head || !may_try_another(*made.error, *call, may_resend)) break;
+      may_resend = may_resend && !call->is_sent();
+    }
+    answer->error = std::move(made.error);
+    answer->is_whole = !answer->error;
+    answer->duration = made.duration;
+    if (made.refusal) {
+      answer->refusal_status = made.refusal->status;
+      auto may_pass = co_await may_refusal_pass(&*made.refusal);
+      if (may_pass) answer->refusal = std::move(made.refusal);
+    }
+    answer_call_.reset();
+  }
+
+  // --- The other steps ---
+
+  /// What to ask for.
+  struct Ask {
+    Step step;
+    ModelRequest request;
+  };
+
+  /// How it went.
+  struct StepAnswer {
+    Reply reply;
+    std::unique_ptr<ecso::gateway::UpstreamAnswer> reader;
+    std::optional<Error> error;
+  };
+
+  /// (2) to (5): a check, a caption, a regenerated answer.
+  /// @param begins is told of each call; false: it is not wanted any more.
+  Task<void> ask_for_step(Ask ask, std::function<bool(const std::shared_ptr<UpstreamCall>&)> begins, StepAnswer* answer) {
+    bool may_resend = true;
+    const auto upstreams = in_order_to_try(setup_.upstreams, upstream_);
+    OpenAiDialect dialect = upstreams.front()->dialect();
+    for (std::size_t place = 0; place < upstreams.size();) {
+      const auto& upstream = upstreams[place];
+      auto call = begin_call(upstream);
+      if (!begins(call)) {
+        answer->error = Error{Errc::cancelled, "the call is not needed any more"};
+        co_return;
+      }
+      answer->reader = chat_.reader(false);
+      UpstreamRequest request = request_of(*upstream, body_of(ask, dialect));
+      ResponseSink sink = sink_into(*answer->reader);
+      const auto take_whole = [&] {
+        answer->reader->finish();
+        answer->reply = reply_of(*answer->reader, ask.step, dialect);
+      };
+      auto made = co_await attempt(call, upstream, ask.step, std::move(request), std::move(sink), take_whole, &book_);
+      answer->error = std::move(made.error);
+      answer->reply.duration = made.duration;
+      if (!answer->error) {
+        // Only what has worked is kept for others.
+        if (dialect != upstream->dialect()) upstream->set_dialect(dialect);
+        co_return;
+      }
+      if (auto plainer = plainer_dialect(ask, dialect, *answer->error)) {
+        dialect = std::move(*plainer);
+        continue;
+      }
+      if (!may_try_another(*answer->error, *call, may_resend)) co_return;
+      may_resend = may_resend && !call->is_sent();
+      if (++place < upstreams.size()) dialect = upstreams[place]->dialect();
+    }
+  }
+
+  [[nodiscard]] Capabilities capabilities(bool is_streamed) const {
+    const OpenAiDialect& dialect = setup_.upstreams.front()->dialect();
+    const bool is_chat = chat_.path() == "/chat/completions";
+    return {.vision = true,
+            .logprobs = is_chat && dialect.logprobs != LogprobStyle::none,
+            .forced_choice = is_chat && dialect.choices != ChoiceStyle::none,
+            .concurrent = true,
+            .streaming = is_streamed};
+  }
+
+ private:
+  [[nodiscard]] std::shared_ptr<UpstreamCall> begin_call(const std::shared_ptr<Upstream>& upstream) {
+    auto call = std::make_shared<UpstreamCall>(sweeper_, upstream);
+    if (is_given_up_) call->cancel();
+    return call;
+  }
+
+  [[nodiscard]] UpstreamRequest request_of(const Upstream& upstream, Spliced body) const {
+    return {.target = std::string{chat_.path()} + setup_.query, .headers = setup_.headers(upstream), .body = std::move(body)};
+  }
+
+  [[nodiscard]] ResponseSink sink_into(ecso::gateway::UpstreamAnswer& reader) {
+    return {.on_body = [this, &reader](std::string_view bytes) {
+      memory_.add(bytes.size());
+      reader.feed(bytes);
+    }};
+  }
+
+  [[nodiscard]] Spliced body_of(const Ask& ask, const OpenAiDialect& dialect) const {
+    if (ask.step == Step::regenerate) return chat_.regenerate(std::get<TextRequest>(ask.request));
+    return chat_.ask(ask.request, dialect);
+  }
+
+  [[nodiscard]] static Reply reply_of(const ecso::gateway::UpstreamAnswer& answer, Step step, const OpenAiDialect& dialect) {
+    using ecso::gateway::AnswerText;
+    Reply reply = answer.reply(0, step == Step::regenerate ? AnswerText::everything : AnswerText::content);
+    if (asks_for_verdict(step) && dialect.choices == ChoiceStyle::response_format)
+      reply.text = openai_choice(std::move(reply.text));
+    return reply;
+  }
+
+  [[nodiscard]] static std::optional<OpenAiDialect> plainer_dialect(const Ask& ask, const OpenAiDialect& dialect,
+                                                                    const Error& error) {
+    if (ask.step == Step::regenerate) return std::nullopt;
+    const CallOptions& options =
+        std::visit([](const auto& request) -> const CallOptions& { return request.options; }, ask.request);
+    return openai_fallback(dialect, options, error);
+  }
+
+  /// Whether what the upstream said in place of an answer may go on. What it may have generated is checked like an answer.
+  Task<bool> may_refusal_pass(const UpstreamResponse* refusal) {
+    const std::optional<std::string> text = error_text(*refusal);
+    if (!text) co_return false;
+    if (text->empty() || precedes_generation(refusal->status)) co_return true;
+    const Policy& policy = *setup_.policy.several;
+    const Capabilities able = capabilities(false);
+    const std::optional<Sampling> sampling;
+    Ask ask{Step::check, StepRequests{policy, able, sampling}.check(ecso::ask({}, "What is the error?"), *text)};
+    const auto begins = [this](const std::shared_ptr<UpstreamCall>& call) {
+      answer_call_ = call;
+      return !is_given_up_;
+    };
+    StepAnswer checked;
+    co_await ask_for_step(std::move(ask), begins, &checked);
+    if (checked.error) co_return false;
+    const Verdict verdict = read_check(policy, checked.reply.text, checked.reply.finish_reason, checked.reply.logprobs).verdict;
+    co_return verdict == Verdict::safe || (verdict == Verdict::undecided && policy.undecided == Verdict::safe);
+  }
+
+  Sweeper& sweeper_;
+  const ExchangeSetup& setup_;
+  const ecso::gateway::ClientChat& chat_;
+  CallBook book_;
+  MemoryShare memory_;
+  std::shared_ptr<Upstream> upstream_;
+  std::shared_ptr<UpstreamCall> answer_call_;
+  bool is_given_up_ = false;
+};
+
+}  // namespace ecso::detail::gateway
