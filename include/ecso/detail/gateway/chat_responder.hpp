@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,7 +57,7 @@ class ChatResponder : public Responder {
       auto goes_on = co_await fail(400, "invalid_request_error", std::move(problem));
       co_return goes_on;
     }
-    const auto on_gone = [exchange = std::weak_ptr{exchange_}] {
+    const std::function<void()> on_gone = [exchange = std::weak_ptr{exchange_}] {
       if (const auto held = exchange.lock()) held->give_up(Error{Errc::cancelled, "the client went away"});
     };
     co_await take_place(on_gone, &place_);

@@ -217,7 +217,9 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
 
   static Task<void> call_step(std::shared_ptr<Exchange> self, Place place, ExchangeCalls::Ask ask) {
     const Step step = ask.step;
-    const auto begins = [self, place](const std::shared_ptr<UpstreamCall>& call) { return self->note_call(place, call); };
+    const ExchangeCalls::Begins begins = [self, place](const std::shared_ptr<UpstreamCall>& call) {
+      return self->note_call(place, call);
+    };
     ExchangeCalls::StepAnswer answer;
     co_await self->calls_.ask_for_step(std::move(ask), begins, &answer);
     self->on_step(place, step, std::move(answer));

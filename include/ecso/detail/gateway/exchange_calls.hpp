@@ -85,7 +85,7 @@ class ExchangeCalls {
                               answer->reader->feed(bytes);
                               watch.on_progress();
                             }};
-      const auto take_whole = [&] { answer->reader->finish(); };
+      const std::function<void()> take_whole = [&] { answer->reader->finish(); };
       auto result = co_await attempt(call, upstream, Step::answer, std::move(request), std::move(sink), take_whole, &book_);
       made = std::move(result);
       if (!made.error || has_head || !may_try_another(*made.error, *call, may_resend)) break;
@@ -117,9 +117,11 @@ class ExchangeCalls {
     std::optional<Error> error;
   };
 
+  /// Is told of a call before it is made. False: it is not wanted any more.
+  using Begins = std::function<bool(const std::shared_ptr<UpstreamCall>&)>;
+
   /// (2) to (5): a check, a caption, a regenerated answer.
-  /// @param begins is told of each call; false: it is not wanted any more.
-  Task<void> ask_for_step(Ask ask, std::function<bool(const std::shared_ptr<UpstreamCall>&)> begins, StepAnswer* answer) {
+  Task<void> ask_for_step(Ask ask, Begins begins, StepAnswer* answer) {
     bool may_resend = true;
     const auto upstreams = in_order_to_try(setup_.upstreams, upstream_);
     OpenAiDialect dialect = upstreams.front()->dialect();
@@ -133,7 +135,7 @@ class ExchangeCalls {
       answer->reader = chat_.reader(false);
       UpstreamRequest request = request_of(*upstream, body_of(ask, dialect));
       ResponseSink sink = sink_into(*answer->reader);
-      const auto take_whole = [&] {
+      const std::function<void()> take_whole = [&] {
         answer->reader->finish();
         answer->reply = reply_of(*answer->reader, ask.step, dialect);
       };
@@ -213,7 +215,7 @@ class ExchangeCalls {
     const Capabilities able = capabilities(false);
     const std::optional<Sampling> sampling;
     Ask ask{Step::check, StepRequests{policy, able, sampling}.check(ecso::ask({}, "What is the error?"), *text)};
-    const auto begins = [this](const std::shared_ptr<UpstreamCall>& call) {
+    const Begins begins = [this](const std::shared_ptr<UpstreamCall>& call) {
       answer_call_ = call;
       return !is_given_up_;
     };

@@ -14,6 +14,7 @@
 #include <array>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -202,14 +203,16 @@ class Session final : public ChatResponder {
 
   Task<bool> models() {
     auto query = std::make_shared<ModelQuery>(worker_.sweeper, connection_->wire().socket().get_executor(), view_->upstreams);
-    const auto on_gone = [query] { query->give_up(); };
+    const std::function<void()> on_gone = [query] { query->give_up(); };
     ecso::gateway::Gate::Lease place;
     co_await take_place(on_gone, &place);
     if (!place) {
       auto goes_on = co_await fail_without_place();
       co_return goes_on;
     }
-    const auto headers = [this](const Upstream& upstream) { return upstream_headers(upstream); };
+    const std::function<std::string(const Upstream&)> headers = [this](const Upstream& upstream) {
+      return upstream_headers(upstream);
+    };
     co_await query->run(query, headers);
     connection_->unwatch();
     place = {};
