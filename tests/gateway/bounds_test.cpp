@@ -94,6 +94,35 @@ TEST_CASE("A body that comes slowly, but in time, is taken as long as nobody wai
   CHECK(client.read().status == 200);
 }
 
+TEST_CASE("A large body that comes in small pieces is read to its end, and so is the request behind it", "[gateway][bounds]") {
+  const ChatUpstream upstream;
+  const GatewayUnderTest under_test{upstream.url()};
+  const std::string body =
+      R"({"model":"tiny","messages":[{"role":"user","content":"Hi"}],"user":")" + std::string(700'000, 'x') + "\"}";
+  const std::string all = post + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body + chat_request();
+  HttpSocket client{under_test.port()};
+  for (std::size_t at = 0; at < all.size(); at += 20'000) {
+    client.send(all.substr(at, 20'000));
+    std::this_thread::sleep_for(5ms);
+  }
+  CHECK(client.read().status == 200);
+  CHECK(client.read().status == 200);
+  // Its bytes count as they come: nobody takes them for a client that is behind.
+  auto options = ecso::test::options_for(upstream.url());
+  options.bounds.max_body_bytes = options.bounds.max_buffered_bytes = 1'000'000;
+  options.bounds.body_timeout = 6'000ms;
+  const GatewayUnderTest tight{options};
+  HttpSocket slow{tight.port()};
+  HttpSocket waits{tight.port()};
+  for (std::size_t at = 0; at < all.size(); at += 20'000) {
+    slow.send(all.substr(at, 20'000));
+    if (at == 0) waits.send(all);
+    std::this_thread::sleep_for(70ms);
+  }
+  CHECK(slow.read().status == 200);
+  CHECK(waits.read().status == 200);
+}
+
 TEST_CASE("Chunks beyond the memory for all bodies are refused, those within it are taken", "[gateway][bounds]") {
   const ChatUpstream upstream;
   auto options = ecso::test::options_for(upstream.url());
@@ -122,7 +151,7 @@ TEST_CASE("A header or body that takes too long is answered with 408", "[gateway
   options.bounds.body_timeout = 200ms;
   const GatewayUnderTest under_test{options};
   for (const std::string& begun : {std::string{"POST /v1/chat/comp"}, post + "Content-Length: 100\r\n\r\n{",
-                                  post + "Transfer-Encoding: chunked\r\n\r\n5\r\n{"}) {
+                                   post + "Transfer-Encoding: chunked\r\n\r\n5\r\n{"}) {
     HttpSocket client{under_test.port()};
     client.send(begun);
     const HttpReply reply = client.read(slowness * 2'000ms);

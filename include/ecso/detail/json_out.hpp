@@ -1,9 +1,9 @@
 #pragma once
 
+#include <ecso/detail/json_string.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -42,10 +42,10 @@ class JsonOut {
       const std::size_t wrong = find_invalid_utf8(text);
       if (wrong != text.npos) throw Error{Errc::bad_input, "a text is not UTF-8: wrong at byte " + std::to_string(wrong)};
     }
+    bool is_ascii = true;
     while (!text.empty()) {
-      const auto stop =
-          std::ranges::find_if(text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '"' || c == '\\'; });
-      const auto plain = static_cast<std::size_t>(stop - text.begin());
+      const char* const stop = json_plain_end(text.data(), text.data() + text.size(), is_ascii);
+      const auto plain = static_cast<std::size_t>(stop - text.data());
       raw(text.substr(0, plain));
       if (plain == text.size()) break;
       escape(text[plain]);

@@ -45,7 +45,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
         address_{address.to_string()},
         rate_name_{gateway::rate_name(address)},
         readable_{wire_.socket().get_executor()},
-        room_{wire_.socket().get_executor()} {}
+        changed_{std::make_shared<Event>(wire_.socket().get_executor())} {}
 
   [[nodiscard]] Wire& wire() noexcept { return wire_; }
   [[nodiscard]] const std::string& address() const noexcept { return address_; }
@@ -154,7 +154,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   }
 
   /// Has `wait_for` look again.
-  void wake() { room_.wake(); }
+  void wake() { changed_->signal(); }
 
   /// Waits for a share of a gate. Without one it came to nothing: the time was over (`is_late`), the client has gone, or there
   /// can never be so much.
@@ -162,7 +162,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     if (GateWait::take_now(*gate, weight, *lease)) co_return;
     const auto gives_up = [this] { return is_late_ || is_gone_; };
     is_waiting_ = true;
-    co_await room_.wait(std::move(gate), weight, lease, gives_up);
+    co_await GateWait::wait(std::move(gate), weight, lease, changed_, wire_.socket().get_executor(), gives_up);
     is_waiting_ = false;
   }
 
@@ -215,6 +215,8 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
  private:
   static constexpr std::size_t read_ahead_bytes = std::size_t{16} * 1024;
   static constexpr std::size_t chunk_memory = std::size_t{64} * 1024;
+  static constexpr std::size_t large_read = std::size_t{64} * 1024;
+  static constexpr std::size_t largest_read = std::size_t{512} * 1024;
   static constexpr std::chrono::milliseconds look_every{1'000};
 
   /// How a body is to come.
@@ -229,10 +231,10 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
       return time.count() == 0 ? Clock::time_point::max() : std::min(now + look_every, began + time);
     }
     /// It holds memory that others wait for, and will not have come when its time is over.
-    [[nodiscard]] bool is_hopeless(Clock::time_point now) const {
+    [[nodiscard]] bool is_hopeless(Clock::time_point now, std::size_t unread_bytes) const {
       if (time.count() == 0 || length == 0 || body->room->waiting() == 0) return false;
       const double passed = std::chrono::duration<double>(now - began - look_every) / std::chrono::duration<double>(time);
-      return static_cast<double>(body->size) < passed * static_cast<double>(length);
+      return static_cast<double>(body->size + unread_bytes) < passed * static_cast<double>(length);
     }
   };
 
@@ -250,11 +252,12 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   void on_expired() override {
     if (schedule_) {
       const auto now = Clock::now();
-      if (!schedule_->is_over(now) && !schedule_->is_hopeless(now)) return expire_at(schedule_->next_look(now));
+      if (!schedule_->is_over(now) && !schedule_->is_hopeless(now, wire_.waiting_bytes()))
+        return expire_at(schedule_->next_look(now));
     }
     is_late_ = true;
     if (is_waiting_) {
-      room_.wake();
+      changed_->signal();
     } else if (closes_when_late_) {
       wire_.close();
     } else {
@@ -299,7 +302,11 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
         if (failed) co_return cut_body();
         continue;
       }
-      auto read = co_await wire_.read_some(asio::buffer(body->data() + body->size, length - body->size));
+      const std::size_t missing = length - body->size;
+      const bool is_large = missing >= large_read && !wire_.is_tls();
+      if (is_large) wire_.wake_at(std::min(missing, largest_read));
+      auto read = co_await wire_.read_some(asio::buffer(body->data() + body->size, missing));
+      if (is_large) wire_.wake_at(1);
       body->size += std::get<1>(read);
       if (std::get<0>(read)) co_return cut_body();
     }
@@ -398,7 +405,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   std::vector<std::string_view> chunk_bytes_;  ///< What the parser found in what has arrived.
   std::optional<Schedule> schedule_;
   Event readable_;
-  GateWait room_;
+  std::shared_ptr<Event> changed_;
   std::function<void()> on_gone_;
   error_code read_error_;
   Clock::time_point began_{};

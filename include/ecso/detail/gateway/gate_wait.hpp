@@ -11,14 +11,8 @@
 
 namespace ecso::detail::gateway {
 
-/// One who waits for a share of a gate in the thread of an event loop.
-class GateWait {
- public:
-  explicit GateWait(const Executor& executor) : executor_{executor}, changed_{std::make_shared<Event>(executor)} {}
-
-  /// Has one who waits look at the reason to stop again.
-  void wake() { changed_->signal(); }
-
+/// Waits for shares of gates in the thread of an event loop.
+struct GateWait {
   /// Takes `weight` if it can be had at once.
   [[nodiscard]] static bool take_now(ecso::gateway::Gate& gate, std::size_t weight, ecso::gateway::Gate::Lease& lease) {
     auto entry = gate.enter(weight, nullptr);
@@ -27,12 +21,17 @@ class GateWait {
     return true;
   }
 
-  /// Waits for `weight`. `*lease` is empty if it came to nothing: there can never be so much, or `gives_up()` after a `wake`.
+  /// Waits for `weight`. `*lease` is empty if it came to nothing: there can never be so much, or `gives_up()` after a signal of
+  /// the event.
   template <typename GivesUp>
-  Task<void> wait(std::shared_ptr<ecso::gateway::Gate> gate, std::size_t weight, ecso::gateway::Gate::Lease* lease,
-                  GivesUp gives_up) {
+  static Task<void> wait(std::shared_ptr<ecso::gateway::Gate> gate, std::size_t weight, ecso::gateway::Gate::Lease* lease,
+                         std::shared_ptr<Event> changed, Executor executor, GivesUp gives_up) {
+    struct Grant {
+      ecso::gateway::Gate::Lease lease;
+      bool has_come = false;
+    };
     auto grant = std::make_shared<Grant>();
-    auto entry = gate->enter(weight, [grant, event = changed_, executor = executor_](ecso::gateway::Gate::Lease given) {
+    auto entry = gate->enter(weight, [grant, event = changed, executor](ecso::gateway::Gate::Lease given) {
       // It comes in the thread of whoever made room.
       grant->lease = std::move(given);
       asio::post(executor, [grant, event] {
@@ -42,7 +41,7 @@ class GateWait {
     });
     if (entry.answer == ecso::gateway::Gate::Answer::granted) *lease = std::move(entry.lease);
     if (entry.answer != ecso::gateway::Gate::Answer::waiting) co_return;
-    while (!grant->has_come && !gives_up()) co_await changed_->wait();
+    while (!grant->has_come && !gives_up()) co_await changed->wait();
     // Too late to be taken back, it is given back as soon as it comes.
     if (grant->has_come) {
       *lease = std::move(grant->lease);
@@ -50,15 +49,6 @@ class GateWait {
       static_cast<void>(gate->cancel(entry.ticket));
     }
   }
-
- private:
-  struct Grant {
-    ecso::gateway::Gate::Lease lease;
-    bool has_come = false;
-  };
-
-  Executor executor_;
-  std::shared_ptr<Event> changed_;
 };
 
 }  // namespace ecso::detail::gateway

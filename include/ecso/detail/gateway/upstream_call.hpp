@@ -58,10 +58,7 @@ struct ResponseSink {
 class UpstreamCall final : public Timed, public std::enable_shared_from_this<UpstreamCall> {
  public:
   UpstreamCall(Sweeper& sweeper, std::shared_ptr<Upstream> upstream)
-      : Timed{sweeper},
-        upstream_{std::move(upstream)},
-        place_wait_{upstream_->executor()},
-        changed_{std::make_shared<Event>(upstream_->executor())} {}
+      : Timed{sweeper}, upstream_{std::move(upstream)}, changed_{std::make_shared<Event>(upstream_->executor())} {}
 
   /// Gives up at once: the connection is closed, and `send` throws Error (cancelled).
   void cancel() {
@@ -80,7 +77,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
     const auto gives_up = [this] { return is_over(); };
     ecso::gateway::Gate::Lease place;
     if (!GateWait::take_now(*upstream_->places(), 1, place)) {
-      co_await place_wait_.wait(upstream_->places(), 1, &place, gives_up);
+      co_await GateWait::wait(upstream_->places(), 1, &place, changed_, upstream_->executor(), gives_up);
     }
     if (!place || is_over()) throw failure(error_code{}, "waiting for a connection");
     const Busy busy{*upstream_};
@@ -119,7 +116,6 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   }
 
   void interrupt() {
-    place_wait_.wake();
     changed_->signal();
     if (wire_) wire_->close();
   }
@@ -180,44 +176,43 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
 
   /// A request on its way. A server may answer before it has read everything, so this goes on beside the reading.
   struct Sending {
-    Outgoing out;
-    error_code error;
+    Outgoing out{};
+    error_code error = {};
     bool is_done = false;
   };
 
-  [[nodiscard]] std::shared_ptr<Sending> begin_sending() {
+  void begin_sending() {
     std::vector<asio::const_buffer> pieces{asio::buffer(head_)};
     for (const std::string_view piece : request_.body.pieces()) pieces.push_back(asio::buffer(piece));
-    auto sending = std::make_shared<Sending>(Sending{Outgoing{std::move(pieces)}, {}, false});
+    sending_ = {.out = Outgoing{std::move(pieces)}};
     expire_after(upstream_->options().between_bytes_timeout);
     is_sent_ = false;
-    if (wire_->write_now(sending->out)) {
-      end_sending(*sending);
+    if (wire_->write_now(sending_.out)) {
+      end_sending();
     } else {
-      asio::co_spawn(upstream_->executor(), go_on_sending(shared_from_this(), sending), asio::detached);
+      asio::co_spawn(upstream_->executor(), go_on_sending(shared_from_this()), asio::detached);
     }
-    return sending;
   }
 
-  static Task<void> go_on_sending(std::shared_ptr<UpstreamCall> self, std::shared_ptr<Sending> sending) {
+  static Task<void> go_on_sending(std::shared_ptr<UpstreamCall> self) {
     const auto on_progress = [call = self.get()](std::size_t) {
       if (!call->has_response_) call->expire_after(call->upstream_->options().between_bytes_timeout);
     };
     Wire* const wire = self->wire_.get();
-    sending->error = asio::error::no_memory;  // unless it ends without an exception
+    self->sending_.error = asio::error::no_memory;  // unless it ends without an exception
     try {
-      auto error = co_await wire->write(&sending->out, on_progress);
-      sending->error = error;
+      auto error = co_await wire->write(&self->sending_.out, on_progress);
+      self->sending_.error = error;
     } catch (const std::exception&) {
       wire->close();
     }
-    self->end_sending(*sending);
+    self->end_sending();
     self->changed_->signal();
   }
 
-  void end_sending(Sending& sending) {
-    sending.is_done = true;
-    is_sent_ = !sending.error;
+  void end_sending() {
+    sending_.is_done = true;
+    is_sent_ = !sending_.error;
     if (!has_response_ && !is_over()) expire_after(upstream_->options().first_byte_timeout);
   }
 
@@ -225,7 +220,7 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
 
   /// Nothing if a kept connection turned out to be closed before a byte of the response came.
   Task<std::optional<UpstreamResponse>> exchange(ResponseSink* sink) {
-    auto sending = begin_sending();
+    begin_sending();
     UpstreamResponse response;
     std::optional<ResponseParser> parser;
     bool is_cut = false;
@@ -255,9 +250,9 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
     }
     // Whoever is still writing uses the wire and the request.
     const bool is_kept =
-        !broken && !is_cut && sending->is_done && !sending->error && parser->keep_alive() && wire_->arrived().size() == 0;
+        !broken && !is_cut && sending_.is_done && !sending_.error && parser->keep_alive() && wire_->arrived().size() == 0;
     if (!is_kept) wire_->close();
-    while (!sending->is_done) co_await changed_->wait();
+    while (!sending_.is_done) co_await changed_->wait();
     expire_never();
     if (is_kept) upstream_->keep(std::move(wire_));
     wire_.reset();
@@ -340,10 +335,10 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   }
 
   std::shared_ptr<Upstream> upstream_;
-  GateWait place_wait_;
   std::shared_ptr<Event> changed_;
   UpstreamRequest request_;
   std::string head_;
+  Sending sending_;
   std::unique_ptr<Wire> wire_;
   bool is_cancelled_ = false;
   bool is_late_ = false;

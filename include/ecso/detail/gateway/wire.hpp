@@ -28,6 +28,7 @@ using Io = std::tuple<error_code, std::size_t>;
 /// What is still to be written: views of bytes that somebody else keeps.
 class Outgoing {
  public:
+  Outgoing() = default;
   explicit Outgoing(std::vector<asio::const_buffer> pieces) : pieces_{std::move(pieces)} { skip_empty(); }
 
   [[nodiscard]] bool empty() const noexcept { return first_ == pieces_.size(); }
@@ -112,6 +113,18 @@ class Wire {
       on_progress(std::get<1>(result));
     }
     co_return error_code{};
+  }
+
+  /// Has the kernel wake us only when so many bytes are there to be read, or the end is; a read takes what there is all the same.
+  void wake_at(std::size_t bytes) {
+    error_code ignored;
+    socket_.set_option(asio::socket_base::receive_low_watermark{static_cast<int>(bytes)}, ignored);
+  }
+
+  /// Bytes that have come and can be read at once.
+  [[nodiscard]] std::size_t waiting_bytes() const noexcept {
+    error_code error;
+    return socket_.available(error);
   }
 
   /// Whether nothing has come that nobody has read, not even the end.
