@@ -93,6 +93,8 @@ realTest('the page comes with its headers', async (page, {url}) => {
   assert.equal(response.headers.get('x-content-type-options'), 'nosniff');
   assert.equal(response.headers.get('x-frame-options'), 'DENY');
   assert.equal(response.headers.get('referrer-policy'), 'no-referrer');
+  // Before any question. Hidden elements have an innerText too.
+  await page.page.locator('#simulated').waitFor({state: 'visible'});
   assert.match(await page.page.locator('#simulated').innerText(), /^Simulated model\./);
   await page.picture('real-idle', {});
 });

@@ -242,9 +242,11 @@ stubTest('a simulated model is said to be one, however it shows', async (page, s
   await example(page, 1);
   await page.ends();
   assert.equal(await banner.isVisible(), true);
-  stub.models = {object: 'list', simulated: true, data: [{id: 'x'}]};
-  await page.page.reload({waitUntil: 'networkidle'});
-  await banner.waitFor();
+  for (const models of [{simulated: true, data: [{id: 'x'}]}, {data: [{id: 'y'}, {id: 'x', simulated: true}]}, {data: [{id: 'ecso-simulated'}]}]) {
+    stub.models = models;
+    await page.page.reload({waitUntil: 'networkidle'});
+    await banner.waitFor({state: 'visible'});
+  }
   assert.match(await banner.textContent(), /^Simulated model\. No model is running\./);
   await page.picture('simulated');
 });

@@ -6,6 +6,7 @@
 #include <ecso/backend/anthropic.hpp>
 #include <ecso/backend/openai.hpp>
 #include <ecso/backend/openai_probe.hpp>
+#include <ecso/detail/json.hpp>
 #include <ecso/drive/pipeline.hpp>
 #include <ecso/ecso.hpp>
 
@@ -136,16 +137,20 @@ TEST_CASE("the simulated server says of itself that it is simulated", "[serve]")
   CHECK(call.choices == 2);
   const std::vector<ecso::Reply> replies(2, ecso::Reply{.text = "one two"});
   const std::string body = simulated_body(ChatApi::openai, replies, {.id = "x", .created = 1});
-  CHECK_THAT(body, ContainsSubstring(R"("model":"ecso-simulated","system_fingerprint":"simulated")"));
+  CHECK_THAT(body, ContainsSubstring(R"("model":"ecso-simulated","system_fingerprint":"simulated","simulated":true)"));
   CHECK_THAT(body, ContainsSubstring(R"("index":1,"message":{"role":"assistant","content":"one two")"));
   const auto events = simulated_events(ChatApi::openai, call, replies, {.id = "x", .created = 1});
   CHECK(events.back().text == "data: [DONE]\n\n");
   for (const auto& event : events) {
-    if (&event != &events.back()) CHECK_THAT(event.text, ContainsSubstring("\"simulated\""));
+    if (&event != &events.back()) CHECK_THAT(event.text, ContainsSubstring("\"simulated\":true"));
   }
-  CHECK_THAT(simulated_body(ChatApi::anthropic, replies, {.id = "x"}),
-             ContainsSubstring(
-                 R"("model":"ecso-simulated","system_fingerprint":"simulated","content":[{"type":"text","text":"one two"}])"));
+  CHECK_THAT(
+      simulated_body(ChatApi::anthropic, replies, {.id = "x"}),
+      ContainsSubstring(
+          R"("model":"ecso-simulated","system_fingerprint":"simulated","simulated":true,"content":[{"type":"text","text":"one two"}])"));
+  const auto models = ecso::detail::Json::parse(ecso::command::simulated_models());
+  CHECK(models.at("simulated") == true);
+  CHECK(models.at("data").at(0).at("simulated") == true);
   CHECK_THAT(simulated_error(ChatApi::anthropic, 404, "no \"x\""),
              ContainsSubstring(R"({"type":"error","error":{"type":"not_found_error","message":"no \"x\""}})"));
 }
@@ -199,6 +204,19 @@ TEST_CASE("the simulated server ends at once while clients wait", "[serve]") {
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{1});
   clients.clear();
   CHECK(failed == 4);
+}
+
+TEST_CASE("how the simulated server behaves can be changed while it serves", "[serve]") {
+  SimulatedServer server;
+  ecso::OpenAiBackend backend{openai(server)};
+  const auto path = [&] {
+    return ecso::EcsoPipeline{backend, ecso::policy::production()}.try_run(ecso::ask({harmful_image()}, harmful_query)).path;
+  };
+  CHECK(path() == Path::eyes_closed);
+  server.change({.model = {.jailbroken_by_image = 0}});
+  CHECK(path() == Path::direct);
+  CHECK_THROWS_AS(server.change({.model = {.jailbroken_by_image = 7}}), ecso::Error);
+  CHECK(path() == Path::direct);
 }
 
 TEST_CASE("a port or address that cannot be had is one clear error", "[serve]") {

@@ -170,13 +170,15 @@ Json head_json(ChatApi api, std::string_view object, const SimulatedResponse& re
             {"type", "message"},
             {"role", "assistant"},
             {"model", simulated_model_name},
-            {"system_fingerprint", fingerprint}};
+            {"system_fingerprint", fingerprint},
+            {"simulated", true}};
   }
   return {{"id", response.id},
           {"object", object},
           {"created", response.created},
           {"model", simulated_model_name},
-          {"system_fingerprint", fingerprint}};
+          {"system_fingerprint", fingerprint},
+          {"simulated", true}};
 }
 
 /// A text cut before each word: "one two" gives "one" and " two".
@@ -317,9 +319,9 @@ std::string simulated_error(ChatApi api, int status, std::string_view message) {
 }
 
 std::string simulated_models() {
-  return detail::dump_json(
-      {{"object", "list"},
-       {"data", Json::array({{{"id", simulated_model_name}, {"object", "model"}, {"created", 0}, {"owned_by", "ecso"}}})}});
+  // In the entry as well: a gateway in front of several servers makes one list of theirs.
+  const Json model{{"id", simulated_model_name}, {"object", "model"}, {"created", 0}, {"owned_by", "ecso"}, {"simulated", true}};
+  return detail::dump_json({{"object", "list"}, {"data", Json::array({model})}, {"simulated", true}});
 }
 
 }  // namespace ecso::command

@@ -43,7 +43,7 @@ struct SimulatedResponse {
   long created = 0;  ///< Seconds since 1970.
 };
 
-/// The response body. Marked as simulated by its model name and "system_fingerprint".
+/// The response body. Marked as simulated by its model name, "system_fingerprint" and "simulated".
 /// @param replies one a choice.
 [[nodiscard]] std::string simulated_body(ChatApi api, std::span<const Reply> replies, const SimulatedResponse& response);
 
@@ -60,7 +60,7 @@ struct SimulatedEvent {
 /// An error body.
 [[nodiscard]] std::string simulated_error(ChatApi api, int status, std::string_view message);
 
-/// The body of `GET /v1/models`.
+/// The body of `GET /v1/models`, marked as simulated in the list and in its entry.
 [[nodiscard]] std::string simulated_models();
 
 }  // namespace ecso::command

@@ -54,13 +54,17 @@ void sleep(std::chrono::nanoseconds time, const std::stop_token& stop) {
   wake.wait_for(lock, stop, time, [] { return false; });
 }
 
-/// The model behind the server.
+/// The model behind the server, and how fast it answers. Thread safe.
 class Model {
  public:
-  explicit Model(const SimulatedOptions& options) : options_{options} {
+  explicit Model(const SimulatedServerOptions& options)
+      : delay{options.delay}, words_per_second{options.words_per_second}, options_{options.model} {
     options_.latency = std::chrono::milliseconds{0};
     static_cast<void>(SimulatedBackend{options_});  // Finds a rate that is none now, not in the first request.
   }
+
+  const std::chrono::milliseconds delay;
+  const double words_per_second;
 
   std::vector<Reply> reply_to(const SimulatedCall& call) {
     std::vector<Reply> replies;
@@ -99,7 +103,8 @@ class Model {
 
 class SimulatedServer::Listener {
  public:
-  explicit Listener(const SimulatedServerOptions& options) : options_{options}, model_{options.model}, acceptor_{io_} {
+  explicit Listener(const SimulatedServerOptions& options)
+      : options_{options}, model_{std::make_shared<Model>(options)}, acceptor_{io_} {
     error_code error;
     const auto address = asio::ip::make_address(options.address, error);
     if (error) throw Error{Errc::bad_input, "simulated server: \"" + options.address + "\" is no address"};
@@ -130,6 +135,12 @@ class SimulatedServer::Listener {
       }
     }
     for (Connection& connection : connections_) connection.thread.join();
+  }
+
+  void change(const SimulatedServerOptions& options) {
+    auto model = std::make_shared<Model>(options);
+    const std::lock_guard lock{mutex_};
+    model_.swap(model);
   }
 
   [[nodiscard]] std::uint16_t port() const noexcept { return endpoint_.port(); }
@@ -266,26 +277,34 @@ class SimulatedServer::Listener {
       HttpResponse response = make(request, status, simulated_error(api, static_cast<int>(status), message));
       send(connection, response);
     };
+    const std::shared_ptr<Model> model = current_model();
     std::optional<SimulatedCall> call;
     std::vector<Reply> replies;
     try {
       call = read_simulated_call(api, request.body());
-      replies = model_.reply_to(*call);
+      replies = model->reply_to(*call);
     } catch (const Error& error) {
       return fail(error.code() == Errc::bad_input ? http::status::bad_request : http::status::internal_server_error,
                   error.what());
     }
-    sleep(options_.delay, stop_.get_token());
+    sleep(model->delay, stop_.get_token());
     if (stop_.stop_requested()) return;
     const SimulatedResponse response{
         (api == ChatApi::openai ? "chatcmpl-simulated-" : "msg_simulated_") + std::to_string(++next_id_),
         static_cast<long>(std::time(nullptr))};
-    if (call->stream) return stream(connection, request, simulated_events(api, *call, replies, response));
+    if (call->stream)
+      return stream(connection, request, simulated_events(api, *call, replies, response), model->words_per_second);
     HttpResponse whole = make(request, http::status::ok, simulated_body(api, replies, response));
     send(connection, whole);
   }
 
-  void stream(Connection& connection, const HttpRequest& request, const std::vector<SimulatedEvent>& events) {
+  std::shared_ptr<Model> current_model() {
+    const std::lock_guard lock{mutex_};
+    return model_;
+  }
+
+  void stream(Connection& connection, const HttpRequest& request, const std::vector<SimulatedEvent>& events,
+              double words_per_second) {
     http::response<http::empty_body> header{http::status::ok, request.version()};
     header.set(http::field::content_type, "text/event-stream");
     header.set(http::field::cache_control, "no-cache");
@@ -293,8 +312,7 @@ class SimulatedServer::Listener {
     header.chunked(true);
     http::response_serializer<http::empty_body> serializer{header};
     http::write_header(connection.socket, serializer);
-    const auto pause = options_.words_per_second > 0 ? std::chrono::duration<double>{1 / options_.words_per_second}
-                                                     : std::chrono::duration<double>{0};
+    const std::chrono::duration<double> pause{words_per_second > 0 ? 1 / words_per_second : 0};
     std::string together;
     const auto flush = [&] {
       if (!together.empty()) asio::write(connection.socket, http::make_chunk(asio::buffer(together)));
@@ -313,7 +331,7 @@ class SimulatedServer::Listener {
   }
 
   const SimulatedServerOptions options_;
-  Model model_;
+  std::shared_ptr<Model> model_;  ///< Under `mutex_`.
   std::stop_source stop_;
   asio::io_context io_;
   tcp::acceptor acceptor_;
@@ -328,6 +346,7 @@ class SimulatedServer::Listener {
 SimulatedServer::SimulatedServer(const SimulatedServerOptions& options) : listener_{std::make_unique<Listener>(options)} {}
 SimulatedServer::~SimulatedServer() = default;
 
+void SimulatedServer::change(const SimulatedServerOptions& options) { listener_->change(options); }
 std::uint16_t SimulatedServer::port() const noexcept { return listener_->port(); }
 std::string SimulatedServer::url() const { return listener_->url(); }
 std::size_t SimulatedServer::requests() const noexcept { return listener_->requests(); }

@@ -24,7 +24,7 @@ struct SimulatedServerOptions {
 /// `SimulatedBackend` as a server: `POST /v1/chat/completions` as OpenAI has it and `POST /v1/messages` as Anthropic has it, each
 /// whole and streamed, `GET /v1/models` and `GET /health`. It tells the step of a request from its prompt (`simulated_step`), and
 /// counts the tokens of an image that it has seen before as cached. Every response says that it is simulated. A thread a
-/// connection: for demonstrations and tests, not for load.
+/// connection: for demonstrations and tests, not for load. Thread safe.
 class SimulatedServer {
  public:
   /// Opens the port and begins to serve.
@@ -34,6 +34,10 @@ class SimulatedServer {
   SimulatedServer& operator=(const SimulatedServer&) = delete;
   /// Cuts what is under way.
   ~SimulatedServer();
+
+  /// The responses that begin from now on have this delay, this pace and this model; the other options stay.
+  /// @throws Error (bad_input) for a rate that is none; then nothing changes.
+  void change(const SimulatedServerOptions& options);
 
   [[nodiscard]] std::uint16_t port() const noexcept;
   /// "http://127.0.0.1:PORT/v1".

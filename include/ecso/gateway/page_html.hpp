@@ -1154,8 +1154,9 @@ function showHistory() {
 
 function showSimulated() { byId('simulated').hidden = false; }
 
+/** In a list of models, an entry of it, a step or an outcome. */
 function lookForSimulation(record) {
-  if (record.simulated === true || record.model === 'simulated') showSimulated();
+  if (record.simulated === true || [record.id, record.model].includes('ecso-simulated')) showSimulated();
 }
 
 async function loadModels() {
@@ -1165,7 +1166,7 @@ async function loadModels() {
     if (!response.ok) return;
     const list = parseJson(await response.text());
     const entries = asList(list.data).map(asObject).filter((entry) => asText(entry.id));
-    if (list.simulated === true || entries.some((entry) => entry.simulated === true || entry.id === 'simulated')) showSimulated();
+    for (const one of [list, ...entries]) lookForSimulation(one);
     const old = chosenModel();
     models = entries.map((entry) => entry.id);
     byId('model').replaceChildren(...models.map((id) => make('option', '', id)));
