@@ -152,6 +152,7 @@ mode = "window"
 lookahead_bytes = 100
 on_harm = "replace"
 keep_alive = "1s"
+begin_after = "3s"
 [images]
 max = 2
 max_bytes = "1MiB"
@@ -165,6 +166,7 @@ certificate_file = "cert.pem"
 private_key_file = "key.pem"
 [clients]
 keys_file = "clients.keys"
+trust_system_turns = true
 [audit]
 file = "audit.jsonl"
 content = true
@@ -233,6 +235,7 @@ seed = 9
   CHECK(options.lookahead_bytes == 100);
   CHECK(options.on_harm == ecso::gateway::OnHarm::replace);
   CHECK(options.keep_alive == milliseconds{1'000});
+  CHECK(options.begin_after == milliseconds{3'000});
   CHECK(options.chat.max_images == 2);
   CHECK(options.chat.image.max_bytes == 1'048'576);
   CHECK(options.chat.image.max_pixels == 1000);
@@ -244,6 +247,7 @@ seed = 9
   REQUIRE(options.keys.size() == 1);
   CHECK(options.keys.front().name == "alice");
   CHECK(options.keys.front().sha256 == hash);
+  CHECK(options.trust_system_turns);
   CHECK(settings.audit == ecso::command::AuditSettings{folder.path("audit.jsonl"), true});
   CHECK(settings.log == ecso::command::LogSettings{"-", LogLevel::error, true});
   CHECK(options.page == false);
@@ -257,7 +261,8 @@ seed = 9
   CHECK(settings.simulated.model.seed == 9);
   const std::string described = describe(settings);
   CHECK_THAT(described, ContainsSubstring("https://0.0.0.0:80") && ContainsSubstring("llava*: two, one, policy mild"));
-  CHECK_THAT(described, ContainsSubstring("CERTIFICATE NOT VERIFIED") && ContainsSubstring("1 with keys"));
+  CHECK_THAT(described,
+             ContainsSubstring("CERTIFICATE NOT VERIFIED") && ContainsSubstring("1 with keys; checks trust their system turns"));
   CHECK_THAT(described, !ContainsSubstring("sk-"));
 }
 
@@ -280,6 +285,8 @@ TEST_CASE("the example of a configuration can be read and says the defaults", "[
   CHECK(bounds.queue_timeout == expected.queue_timeout);
   CHECK(example.gateway.drain_timeout == defaults.gateway.drain_timeout);
   CHECK(example.gateway.keep_alive == defaults.gateway.keep_alive);
+  CHECK(example.gateway.begin_after == defaults.gateway.begin_after);
+  CHECK(example.gateway.trust_system_turns == defaults.gateway.trust_system_turns);
   CHECK(example.gateway.lookahead_bytes == defaults.gateway.lookahead_bytes);
   CHECK(example.gateway.chat.max_images == defaults.gateway.chat.max_images);
   CHECK(example.gateway.chat.image.max_bytes == defaults.gateway.chat.image.max_bytes);
@@ -352,6 +359,8 @@ TEST_CASE("a configuration that cannot be used is one line that names the key", 
            {"[clients]\nkeys_file = \"empty.keys\"", "there is no key in it"},
            {"[clients]\nkeys_file = \"bad.keys\"", "bad.keys: keys: line 1: "},
            {"[log]\nlevel = \"loud\"", "log.level: \"loud\" is none of debug, info"},
+           {"[clients]\ntrust_system_turns = \"yes\"", "clients.trust_system_turns: must be true or false"},
+           {"[stream]\nbegin_after = \"soon\"", "stream.begin_after: \"soon\" is no time"},
            {"[page]\nenabled = 1", "page.enabled: must be true or false"},
            {"log = 1", "ecso.toml: log: must be a table"},
            {"api_key = \"sk-secret\"", "ecso.toml: api_key: a key does not belong here"},

@@ -283,6 +283,7 @@ class Reader {
     }
     table.read_size("lookahead_bytes", options().lookahead_bytes);
     table.read("keep_alive", options().keep_alive);
+    table.read("begin_after", options().begin_after);
     table.finish();
   }
 
@@ -322,6 +323,7 @@ class Reader {
       // An empty file must not open the door.
       if (options().keys.empty()) throw UsageError{one_line(keys->text) + ": there is no key in it; nobody could come in"};
     }
+    clients.read("trust_system_turns", options().trust_system_turns);
     clients.finish();
 
     SettingsTable page = root.table("page");
@@ -435,7 +437,9 @@ std::string describe(const ServeSettings& settings) {
                               route.policy ? ", policy " + describe_policy(*route.policy) : ""));
   }
   line("policy", describe_policy(*options.policy));
-  line("clients", options.keys.empty() ? "everybody may come in" : fmt::format("{} with keys", options.keys.size()));
+  line("clients",
+       fmt::format("{}{}", options.keys.empty() ? "everybody may come in" : fmt::format("{} with keys", options.keys.size()),
+                   options.trust_system_turns ? "; checks trust their system turns" : ""));
   line("streams", options.stream == gateway::StreamMode::hold ? "held until verified" : "released by window");
   line("log", settings.log.file == "-" ? "standard error" : settings.log.file);
   if (!settings.audit.file.empty())
