@@ -18,10 +18,13 @@ namespace {
 
 int open_file(const std::string& path, mode_t mode) {
   if (path == "-") return STDERR_FILENO;
-  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode);
+  // Without O_NONBLOCK, opening a named pipe waits for its reader; what is written later shall wait again.
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, mode);
   if (fd < 0) {
-    throw WriteError{fmt::format("{}: cannot be opened for writing: {}", one_line(path), std::generic_category().message(errno))};
+    const std::string why = errno == ENXIO ? "it is a pipe that nobody reads" : std::generic_category().message(errno);
+    throw WriteError{fmt::format("{}: cannot be opened for writing: {}", one_line(path), why)};
   }
+  ::fcntl(fd, F_SETFL, O_APPEND);
   return fd;
 }
 
@@ -34,7 +37,6 @@ AppendFile::~AppendFile() {
 }
 
 int AppendFile::write(std::string_view line) noexcept {
-  const std::lock_guard lock{mutex_};
   if (is_cut_ && ::write(fd_, "\n", 1) == 1) is_cut_ = false;
   while (!line.empty()) {
     const ssize_t written = ::write(fd_, line.data(), line.size());

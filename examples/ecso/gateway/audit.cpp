@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include <exception>
-#include <system_error>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -116,30 +115,32 @@ std::string audit_line(const gateway::RequestRecord& record, std::size_t choice,
 }
 
 Audit::Audit(const AuditSettings& settings, std::function<void(std::string_view message)> tell)
-    : file_{settings.file, 0600}, content_{settings.content}, tell_{std::move(tell)} {}
+    : file_{settings.file},
+      content_{settings.content},
+      tell_{std::move(tell)},
+      writer_{{.file = settings.file, .mode = 0600}, [this](std::size_t lines, std::string_view why) { lose(lines, why); }} {}
 
 void Audit::request(const gateway::RequestRecord& record) {
   for (std::size_t i = 0; i < record.outcomes.size(); ++i) {
     const Path path = record.outcomes[i]->path;
     if (path != Path::eyes_closed && path != Path::refused && path != Path::stopped) continue;
     try {
-      const int error = file_.write(audit_line(record, i, std::chrono::system_clock::now(), content_));
-      if (error != 0) lose(std::generic_category().message(error));
+      writer_.write(audit_line(record, i, std::chrono::system_clock::now(), content_));
     } catch (const std::exception& error) {
-      lose(error.what());
+      lose(1, error.what());
     }
   }
 }
 
-void Audit::lose(std::string_view why) {
-  const std::size_t lost = ++lost_;
+void Audit::lose(std::size_t lines, std::string_view why) {
+  const std::size_t lost = lost_ += lines;
   constexpr std::chrono::minutes silence{1};
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   std::int64_t until = silent_until_;
   if (now.count() < until ||
       !silent_until_.compare_exchange_strong(until, std::chrono::steady_clock::duration{now + silence}.count()))
     return;
-  tell_(fmt::format("{}: lines of the audit cannot be written: {}; {} lost so far", file_.path(), why, lost));
+  tell_(fmt::format("{}: lines of the audit cannot be written: {}; {} lost so far", file_, why, lost));
 }
 
 }  // namespace ecso::command

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "append_file.hpp"
+#include "line_writer.hpp"
 #include "serve_settings.hpp"
 
 #include <ecso/gateway/request_record.hpp>
@@ -33,27 +33,33 @@ inline constexpr int audit_schema = 1;
 [[nodiscard]] std::string audit_line(const gateway::RequestRecord& record, std::size_t choice,
                                      std::chrono::system_clock::time_point time, bool content);
 
-/// A file of audit lines, readable by its owner alone. Thread safe. A line that cannot be written fails no request: it is
-/// counted, and told at most once a minute.
+/// A file of audit lines, readable by its owner alone, written by a thread of its own. Thread safe. A line that cannot be
+/// written, or for which there is no room behind 64 MiB that wait, fails and delays no request: it is counted, and told at most
+/// once a minute.
 class Audit {
  public:
-  /// @param tell is told of lost lines.
+  /// @param tell is told of lost lines, in any thread; it must not block.
   /// @throws WriteError if the file cannot be opened.
   Audit(const AuditSettings& settings, std::function<void(std::string_view message)> tell);
+  Audit(const Audit&) = delete;
+  Audit& operator=(const Audit&) = delete;
+  /// Writes what waits.
+  ~Audit() = default;
 
-  /// Writes a line for each choice that was repaired or refused.
+  /// Takes a line for each choice that was repaired or refused.
   void request(const gateway::RequestRecord& record);
-  /// Lines that could not be written.
+  /// Lines that could not be written so far.
   [[nodiscard]] std::size_t lost() const noexcept { return lost_; }
 
  private:
-  void lose(std::string_view why);
+  void lose(std::size_t lines, std::string_view why);
 
-  AppendFile file_;
+  const std::string file_;
   const bool content_;
   const std::function<void(std::string_view)> tell_;
   std::atomic<std::size_t> lost_ = 0;
   std::atomic<std::int64_t> silent_until_ = 0;  ///< Ticks of the steady clock.
+  LineWriter writer_;                           ///< Last: what it cannot write at its end is told by the others.
 };
 
 }  // namespace ecso::command

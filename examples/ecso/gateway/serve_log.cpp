@@ -1,23 +1,27 @@
 #include "serve_log.hpp"
 
 #include "json_line.hpp"
+#include "line_writer.hpp"
 
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/step.hpp>
 #include <ecso/core/verdict.hpp>
 
-#include <spdlog/async.h>
-#include <spdlog/async_logger.h>
-#include <spdlog/sinks/base_sink.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/sink.h>
 
+#include <algorithm>
+#include <atomic>
+#include <optional>
 #include <utility>
 
 namespace ecso::command {
 
 namespace {
 
-constexpr std::size_t most_lines_waiting = 4096;
+constexpr std::size_t most_waiting_bytes = std::size_t{16} * 1024 * 1024;
 constexpr std::size_t most_content_bytes = std::size_t{16} * 1024;
+constexpr std::size_t most_text_bytes = 1024;
 
 std::string_view name_of(LogLevel level) noexcept {
   switch (level) {
@@ -30,19 +34,53 @@ std::string_view name_of(LogLevel level) noexcept {
   return "unknown";
 }
 
-/// Hands lines on as they are.
+spdlog::level::level_enum spdlog_level(LogLevel level) noexcept {
+  switch (level) {
+    case LogLevel::debug: return spdlog::level::debug;
+    case LogLevel::info: return spdlog::level::info;
+    case LogLevel::warn: return spdlog::level::warn;
+    case LogLevel::error: return spdlog::level::err;
+    case LogLevel::off: return spdlog::level::off;
+  }
+  return spdlog::level::off;
+}
+
+/// The line of something that is no request.
+std::string message_line(LogLevel level, std::string_view text, std::optional<std::size_t> lost = std::nullopt) {
+  JsonLine line;
+  line.member("time", rfc3339(std::chrono::system_clock::now())).member("level", name_of(level)).member("message", text);
+  if (lost) line.member("lost", *lost);
+  return std::move(line).finish();
+}
+
+/// Writes lines as they are. Not by spdlog's own queue, which is bounded by lines: one has a hundred bytes or a hundred thousand.
 class LineSink final : public spdlog::sinks::sink {
  public:
-  explicit LineSink(std::shared_ptr<AppendFile> file) : file_{std::move(file)} {}
+  explicit LineSink(const std::string& file)
+      : writer_{{.file = file, .max_waiting_bytes = most_waiting_bytes},
+                [this](std::size_t lines, std::string_view) { lost_ += lines; }} {}
+  LineSink(const LineSink&) = delete;
+  LineSink& operator=(const LineSink&) = delete;
+  ~LineSink() override { tell_lost(); }
 
-  // A line that cannot be written has nowhere to be told of.
-  void log(const spdlog::details::log_msg& message) override { file_->write({message.payload.data(), message.payload.size()}); }
+  void log(const spdlog::details::log_msg& message) override {
+    if (writer_.write(std::string{message.payload.data(), message.payload.size()})) tell_lost();
+  }
   void flush() override {}
   void set_pattern(const std::string&) override {}
   void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
 
  private:
-  std::shared_ptr<AppendFile> file_;
+  void tell_lost() {
+    const std::size_t lost = lost_;
+    std::size_t told = told_;
+    if (lost == told || !told_.compare_exchange_strong(told, lost)) return;
+    writer_.write(message_line(LogLevel::warn, "lines of this log were lost, as its file did not take them", lost));
+  }
+
+  std::atomic<std::size_t> lost_ = 0;  ///< Lines so far.
+  std::atomic<std::size_t> told_ = 0;  ///< As far as a line has said.
+  LineWriter writer_;
 };
 
 void write_outcomes(JsonLine& line, const gateway::RequestRecord& record) {
@@ -70,27 +108,34 @@ void write_outcomes(JsonLine& line, const gateway::RequestRecord& record) {
 }
 
 void write_content(JsonLine& line, const gateway::RequestRecord& record) {
-  if (record.conversation != nullptr) line.member("query", shortened(query_of(*record.conversation), most_content_bytes));
+  std::size_t room = most_content_bytes;
+  const auto fitting = [&](std::string_view text) {
+    std::string cut = shortened(text, room);
+    room -= std::min(room, text.size());
+    return cut;
+  };
+  if (record.conversation != nullptr) line.member("query", fitting(query_of(*record.conversation)));
   if (record.outcomes.empty()) return;
   line.begin_array("answers");
-  for (const Outcome* outcome : record.outcomes) line.element(shortened(outcome->text, most_content_bytes));
+  for (const Outcome* outcome : record.outcomes) line.element(fitting(outcome->text));
   line.end();
 }
 
 }  // namespace
 
 std::string request_line(const gateway::RequestRecord& record, std::chrono::system_clock::time_point time, bool content) {
+  const auto cut = [](std::string_view text) { return shortened(text, most_text_bytes); };
   JsonLine line;
   line.member("time", rfc3339(time)).member("level", name_of(level_of(record))).member("id", record.id);
   if (!record.client.empty()) line.member("client", record.client);
-  line.member("address", record.address).member("method", record.method).member("target", record.target);
-  if (!record.model.empty()) line.member("model", record.model);
+  line.member("address", record.address).member("method", record.method).member("target", cut(record.target));
+  if (!record.model.empty()) line.member("model", cut(record.model));
   if (!record.upstream.empty()) line.member("upstream", record.upstream);
   line.member("status", record.status);
   write_outcomes(line, record);
   line.milliseconds("ms", record.duration).milliseconds("upstream_ms", record.upstream_time);
   line.member("request_bytes", record.request_bytes).member("response_bytes", record.response_bytes);
-  if (!record.error.empty()) line.member("error", record.error);
+  if (!record.error.empty()) line.member("error", cut(record.error));
   if (content) write_content(line, record);
   return std::move(line).finish();
 }
@@ -103,42 +148,24 @@ LogLevel level_of(const gateway::RequestRecord& record) noexcept {
 }
 
 ServeLog::ServeLog(const LogSettings& settings)
-    : file_{std::make_shared<AppendFile>(settings.file)},
-      pool_{std::make_shared<spdlog::details::thread_pool>(most_lines_waiting, 1)},
-      logger_{std::make_shared<spdlog::async_logger>("serve", std::make_shared<LineSink>(file_), pool_,
-                                                     spdlog::async_overflow_policy::overrun_oldest)},
-      level_{settings.level},
-      content_{settings.content} {}
+    : logger_{std::make_unique<spdlog::logger>("serve", std::make_shared<LineSink>(settings.file))}, content_{settings.content} {
+  logger_->set_level(spdlog_level(settings.level));
+}
 
-ServeLog::~ServeLog() { tell_dropped(); }
+ServeLog::~ServeLog() = default;
 
 void ServeLog::request(const gateway::RequestRecord& record) {
-  if (level_of(record) < level_) return;
-  write(request_line(record, std::chrono::system_clock::now(), content_));
+  const LogLevel level = level_of(record);
+  if (!logger_->should_log(spdlog_level(level))) return;
+  write(level, request_line(record, std::chrono::system_clock::now(), content_));
 }
 
 void ServeLog::message(LogLevel level, std::string_view text) {
-  if (level < level_) return;
-  JsonLine line;
-  line.member("time", rfc3339(std::chrono::system_clock::now())).member("level", name_of(level)).member("message", text);
-  write(std::move(line).finish());
+  if (logger_->should_log(spdlog_level(level))) write(level, message_line(level, text));
 }
 
-void ServeLog::write(std::string_view line) {
-  tell_dropped();
-  logger_->log(spdlog::level::info, spdlog::string_view_t{line.data(), line.size()});
-}
-
-void ServeLog::tell_dropped() {
-  const std::size_t dropped = pool_->overrun_counter();
-  std::size_t told = dropped_;
-  if (dropped == told || !dropped_.compare_exchange_strong(told, dropped)) return;
-  JsonLine line;
-  line.member("time", rfc3339(std::chrono::system_clock::now())).member("level", "warn");
-  line.member("message", "lines of this log were dropped, as they came faster than they could be written")
-      .member("dropped", dropped - told);
-  const std::string text = std::move(line).finish();
-  logger_->log(spdlog::level::info, spdlog::string_view_t{text.data(), text.size()});
+void ServeLog::write(LogLevel level, std::string_view line) {
+  logger_->log(spdlog_level(level), spdlog::string_view_t{line.data(), line.size()});
 }
 
 }  // namespace ecso::command

@@ -1,37 +1,31 @@
 #pragma once
 
-#include "append_file.hpp"
 #include "serve_settings.hpp"
 
 #include <ecso/gateway/request_record.hpp>
 
-#include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
 
 namespace spdlog {
-class async_logger;
-namespace details {
-class thread_pool;
+class logger;
 }
-}  // namespace spdlog
 
 namespace ecso::command {
 
 /// The JSON line of a request: time, level, id, client, address, method, target, model, upstream, status, policy, the path and
-/// verdicts of each choice, calls, tokens, ms, upstream_ms, bytes, error. Texts of the chat stand in it only with `content`, each
-/// cut at 16 KiB.
+/// verdicts of each choice, calls, tokens, ms, upstream_ms, bytes, error. Target, model and error are cut at 1 KiB. Texts of the
+/// chat stand in it only with `content`, cut where there are 16 KiB of them.
 [[nodiscard]] std::string request_line(const gateway::RequestRecord& record, std::chrono::system_clock::time_point time,
                                        bool content);
 
 /// How much a request deserves to be looked at: by its status; those that only ask how the gateway is count as debug.
 [[nodiscard]] LogLevel level_of(const gateway::RequestRecord& record) noexcept;
 
-/// The log of `ecso serve`: JSON lines, written by a thread of its own. Where that falls behind, the oldest lines are dropped,
-/// and a line says how many. Thread safe.
+/// The log of `ecso serve`: JSON lines, written by a thread of its own. Where that falls 16 MiB behind, further lines are lost,
+/// and the next one that is not says how many. Thread safe.
 class ServeLog {
  public:
   /// @throws WriteError if the file cannot be opened.
@@ -46,15 +40,10 @@ class ServeLog {
   void message(LogLevel level, std::string_view text);
 
  private:
-  void write(std::string_view line);
-  void tell_dropped();
+  void write(LogLevel level, std::string_view line);
 
-  std::shared_ptr<AppendFile> file_;
-  std::shared_ptr<spdlog::details::thread_pool> pool_;
-  std::shared_ptr<spdlog::async_logger> logger_;
-  const LogLevel level_;
+  std::unique_ptr<spdlog::logger> logger_;
   const bool content_;
-  std::atomic<std::size_t> dropped_ = 0;  ///< As far as a line has said.
 };
 
 }  // namespace ecso::command
