@@ -3,12 +3,12 @@
 #include "../exit_code.hpp"
 #include "../printing.hpp"
 #include "audit.hpp"
+#include "dialect_probe.hpp"
 #include "serve_log.hpp"
 #include "service.hpp"
 #include "simulated_chat.hpp"
 #include "simulated_server.hpp"
 
-#include <ecso/backend/openai_probe.hpp>
 #include <ecso/detail/gateway/config.hpp>
 #include <ecso/gateway/gateway.hpp>
 #include <ecso/version.hpp>
@@ -19,11 +19,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <iostream>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -56,7 +59,7 @@ gateway::UpstreamOptions simulated_upstream(const std::string& url, const Simula
   return upstream;
 }
 
-/// The running service.
+/// The running service. Its settings are changed by the thread that waits for signals, and by the probe while there is one.
 class Service {
  public:
   /// Opens the port. Writes nothing to the log: if it cannot be had, that is all there is to say.
@@ -64,43 +67,37 @@ class Service {
       : flags_{flags},
         settings_{read_serve_settings(flags)},
         files_{raise_file_limit()},
-        outputs_{std::make_shared<Outputs>(settings_)} {
+        outputs_{std::make_unique<Outputs>(settings_)} {
     add_simulated(settings_);
     gateway_ =
         std::make_unique<gateway::Gateway>(settings_.gateway, [this](const gateway::RequestRecord& record) { tell(record); });
   }
 
   int run(const ServiceSignals& signals) {
-    ask_late_upstreams();
     gateway_->start();
     greet();
+    warn_of_few_files();
     notify_service_manager("READY=1");
-    constexpr std::chrono::milliseconds ask_again{5'000};
-    constexpr std::chrono::milliseconds long_time{3'600'000};
+    ask_dialects();
     while (true) {
-      const auto signal = signals.wait(settings_.ask_dialect.empty() ? long_time : ask_again);
-      if (!signal) {
-        ask_late_upstreams();
-      } else if (*signal == SIGHUP) {
-        reload();
-      } else {
-        return end(signals);
-      }
+      constexpr std::chrono::milliseconds long_time{3'600'000};
+      const auto signal = signals.wait(long_time);
+      if (!signal) continue;
+      if (*signal != SIGHUP) return end(signals);
+      reload();
     }
   }
 
  private:
-  std::shared_ptr<Outputs> outputs() {
-    const std::lock_guard lock{mutex_};
-    return outputs_;
+  void log(LogLevel level, std::string_view message) {
+    const std::shared_lock lock{outputs_mutex_};
+    outputs_->log.message(level, message);
   }
 
-  void log(LogLevel level, std::string_view message) { outputs()->log.message(level, message); }
-
   void tell(const gateway::RequestRecord& record) {
-    const auto out = outputs();
-    out->log.request(record);
-    if (out->audit) out->audit->request(record);
+    const std::shared_lock lock{outputs_mutex_};
+    outputs_->log.request(record);
+    if (outputs_->audit) outputs_->audit->request(record);
   }
 
   void add_simulated(ServeSettings& settings) {
@@ -109,44 +106,41 @@ class Service {
     settings.gateway.upstreams = {simulated_upstream(simulated_->url(), settings.simulated)};
   }
 
-  /// Asks upstreams what they understand. Those that cannot be reached are asked nothing special, and asked again later.
-  /// @return whether one has told
-  bool ask_dialects(ServeSettings& settings) {
-    bool has_news = false;
-    std::vector<std::size_t> silent;
-    for (const std::size_t place : settings.ask_dialect) {
-      gateway::UpstreamOptions& upstream = settings.gateway.upstreams[place];
-      OpenAiOptions asked;
-      asked.base_url = upstream.url;
-      asked.key = upstream.key;
-      asked.http.connect_timeout = std::chrono::milliseconds{2'000};
-      asked.http.ca_file = upstream.ca_file;
-      asked.http.verify = upstream.verify_certificate ? TlsVerify::full : TlsVerify::none;
-      try {
-        constexpr std::chrono::milliseconds patience{3'000};
-        const OpenAiServer server = probe_openai_server(asked, {.deadline = std::chrono::steady_clock::now() + patience});
-        upstream.dialect = server.dialect;
-        has_news = true;
-        log(LogLevel::info, fmt::format("upstream {} is {} {}", upstream.name, server.name, server.version));
-      } catch (const Error& error) {
-        const bool may_come = worth_retrying(error.code());
-        if (may_come) silent.push_back(place);
-        if (std::ranges::find(told_silent_, upstream.name) != told_silent_.end()) continue;
-        told_silent_.push_back(upstream.name);
-        log(LogLevel::warn, fmt::format("upstream {} cannot say what it understands, so nothing special is asked of it{}: {}",
-                                        upstream.name, may_come ? " until it can" : "", error.what()));
-      }
-    }
-    settings.ask_dialect = std::move(silent);
-    return has_news;
+  /// Begins to ask those upstreams of which it is not said what they understand. Until one tells, nothing special is asked of it.
+  void ask_dialects() {
+    std::vector<DialectProbe::Upstream> upstreams;
+    for (const std::size_t place : settings_.ask_dialect) upstreams.push_back({place, settings_.gateway.upstreams[place]});
+    if (upstreams.empty()) return;
+    probe_ = std::make_unique<DialectProbe>(
+        std::move(upstreams),
+        DialectProbe::Listener{
+            .on_answer = [this](std::size_t place, const OpenAiServer& server) { learn(place, server); },
+            .on_silence =
+                [this](std::size_t place, const Error& error, bool is_asked_again) {
+                  log(LogLevel::warn,
+                      fmt::format("upstream {} cannot say what it understands, so nothing special is asked of it{}: {}",
+                                  settings_.gateway.upstreams[place].name, is_asked_again ? " until it can" : "", error.what()));
+                }});
   }
 
-  void ask_late_upstreams() {
-    if (settings_.ask_dialect.empty() || !ask_dialects(settings_)) return;
+  void learn(std::size_t place, const OpenAiServer& server) {
+    gateway::UpstreamOptions& upstream = settings_.gateway.upstreams[place];
+    upstream.dialect = server.dialect;
+    std::erase(settings_.ask_dialect, place);
     try {
       gateway_->reload(settings_.gateway);
+      log(LogLevel::info, fmt::format("upstream {} is {} {}", upstream.name, server.name, server.version));
     } catch (const std::exception& error) {
       log(LogLevel::error, error.what());
+    }
+  }
+
+  /// What an upstream has told holds until it is asked again.
+  void take_over_dialects(ServeSettings& fresh) const {
+    for (const std::size_t place : fresh.ask_dialect) {
+      gateway::UpstreamOptions& upstream = fresh.gateway.upstreams[place];
+      const auto found = std::ranges::find(settings_.gateway.upstreams, upstream.url, &gateway::UpstreamOptions::url);
+      if (found != settings_.gateway.upstreams.end()) upstream.dialect = found->dialect;
     }
   }
 
@@ -154,14 +148,15 @@ class Service {
     notify_reloading();
     try {
       ServeSettings fresh = read_serve_settings(flags_);
-      auto outputs = std::make_shared<Outputs>(fresh);
-      told_silent_.clear();
+      auto outputs = std::make_unique<Outputs>(fresh);
+      probe_.reset();
       add_simulated(fresh);
-      ask_dialects(fresh);
+      take_over_dialects(fresh);
       gateway_->reload(fresh.gateway);
+      if (fresh.gateway.simulated) simulated_->change(fresh.simulated);
       settings_ = std::move(fresh);
       {
-        const std::lock_guard lock{mutex_};
+        const std::lock_guard lock{outputs_mutex_};
         outputs_.swap(outputs);
       }
       log(LogLevel::info, "the configuration was read again");
@@ -169,6 +164,7 @@ class Service {
       log(LogLevel::error,
           fmt::format("the configuration was read again and cannot be used, so the old one stays: {}", error.what()));
     }
+    if (!probe_) ask_dialects();
     notify_service_manager("READY=1");
   }
 
@@ -201,6 +197,7 @@ class Service {
 
   int end(const ServiceSignals& signals) {
     notify_service_manager("STOPPING=1");
+    probe_.reset();
     log(LogLevel::info, "told to end; requests under way go on");
     gateway_->drain();
     const auto until = std::chrono::steady_clock::now() + settings_.gateway.drain_timeout;
@@ -219,12 +216,13 @@ class Service {
 
   const ServeFlags& flags_;
   ServeSettings settings_;
-  const std::size_t files_;               ///< That may be open at once.
-  std::vector<std::string> told_silent_;  ///< Upstreams of which a log line already says that they cannot be asked.
+  const std::size_t files_;  ///< That may be open at once.
   std::unique_ptr<SimulatedServer> simulated_;
-  std::mutex mutex_;
-  std::shared_ptr<Outputs> outputs_;
+  /// Requests read the pointer, only a reload changes it; so the old outputs end in its thread, where writing out may take time.
+  std::shared_mutex outputs_mutex_;
+  std::unique_ptr<Outputs> outputs_;
   std::unique_ptr<gateway::Gateway> gateway_;
+  std::unique_ptr<DialectProbe> probe_;
 };
 
 /// What the gateway says of its options, as errors of the configuration; that it cannot be reached is no advice for a server.
