@@ -37,6 +37,11 @@ install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}
 if(TARGET ecso_command)
   install(TARGETS ecso_command COMPONENT command)
   install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ecso RENAME copyright COMPONENT command)
+  # The Dockerfile builds from the source, which whoever has the package does not have.
+  if(TARGET ecso::gateway)
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/deploy/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ecso/examples
+            COMPONENT command PATTERN "Dockerfile*" EXCLUDE)
+  endif()
 endif()
 
 set(CPACK_GENERATOR DEB)

@@ -6,6 +6,9 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -297,6 +300,31 @@ TEST_CASE("the example of a configuration can be read and says the defaults", "[
   CHECK(example.simulated.words_per_second == defaults.simulated.words_per_second);
   CHECK(example.log == defaults.log);
   CHECK(example.audit == defaults.audit);
+}
+
+TEST_CASE("the example of a configuration names every key that there is", "[serve]") {
+  const TemporaryFolder folder;
+  std::ifstream file{"examples/deploy/ecso.toml"};
+  const std::string example{std::istreambuf_iterator<char>{file}, {}};
+  for (const std::string table : {"", "[bounds]", "[stream]", "[images]", "[overrides]", "[tls]", "[clients]", "[audit]", "[log]",
+                                  "[page]", "[cors]", "[simulated]", "[[upstream]]", "[[route]]"}) {
+    CAPTURE(table);
+    std::string known;
+    try {
+      static_cast<void>(read(folder, table + "\nno_such_key = 1\n"));
+    } catch (const UsageError& error) {
+      known = error.what();
+    }
+    REQUIRE_THAT(known, ContainsSubstring("known are "));
+    std::istringstream keys{known.substr(known.find("known are ") + std::string_view{"known are "}.size())};
+    for (std::string key; std::getline(keys >> std::ws, key, ',');) {
+      CAPTURE(key);
+      const bool is_there =
+          example.find("\n" + key + " = ") != std::string::npos || example.find("\n# " + key + " = ") != std::string::npos ||
+          example.find("[" + key + "]") != std::string::npos || example.find("[" + key + ".") != std::string::npos;
+      CHECK(is_there);
+    }
+  }
 }
 
 TEST_CASE("a key goes to the one upstream it can be meant for", "[serve]") {

@@ -13,6 +13,8 @@
 #include <ecso/http/url.hpp>
 
 #include <csignal>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 namespace {
@@ -47,6 +49,22 @@ TEST_CASE("serve --check says what would run, or what is wrong", "[serve]") {
   CHECK_THAT(refused("[bounds]\nmax_header_bytes = 1"), ContainsSubstring("max_header_bytes"));
   CHECK_THAT(only_error(ecso({"serve", "--api-key", "sk-secret"}), 64), !ContainsSubstring("sk-secret"));
   CHECK_THAT(only_error(ecso({"serve", "--frob"}), 64), ContainsSubstring("--frob is not known here; see ecso serve --help"));
+}
+
+TEST_CASE("serve prints the configuration file that has every setting, and takes it", "[serve]") {
+  const Ended printed = ecso({"serve", "--print-config"});
+  CHECK(printed.exit_code == 0);
+  CHECK(printed.err.empty());
+  std::ifstream file{"examples/deploy/ecso.toml", std::ios::binary};
+  CHECK(printed.out == std::string{std::istreambuf_iterator<char>{file}, {}});
+  const std::string program = ecso::test::command_path();
+  const Ended taken =
+      ecso::test::run_process({"/bin/bash", "-c", program + " serve --check --config <(" + program + " serve --print-config)"});
+  INFO(taken.err);
+  CHECK(taken.exit_code == 0);
+  CHECK(taken.out == ecso({"serve", "--check"}).out);
+  const Ended help = ecso({"serve", "--help"});
+  CHECK_THAT(help.out, ContainsSubstring("--print-config") && ContainsSubstring("POST /v1/ecso/protect"));
 }
 
 TEST_CASE("what serve cannot open is one clear line", "[serve]") {

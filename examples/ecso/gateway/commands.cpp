@@ -3,6 +3,7 @@
 #include "../exit_code.hpp"
 #include "../printing.hpp"
 #include "../values.hpp"
+#include "example_config.hpp"
 #include "serve.hpp"
 #include "service.hpp"
 #include "simulated_chat.hpp"
@@ -34,13 +35,16 @@ constexpr const char* serve_notes = R"(Examples:
   ecso serve                                                     # in front of the simulated model
   ecso serve --upstream http://127.0.0.1:8080/v1                 # in front of llama-server, vLLM, Ollama …
   ecso serve --upstream https://api.openai.com/v1 --api-key-file key --client-keys clients.keys
-  ecso serve --config /etc/ecso/ecso.toml --check
+  ecso serve --print-config >ecso.toml                           # every setting, with what it is
+  ecso serve --config ecso.toml --check
   curl http://127.0.0.1:8800/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hello"}]}'
 
-It answers POST /v1/chat/completions and /v1/messages, GET /v1/models, /healthz, /readyz and /metrics, and shows a page at /.
+It answers POST /v1/chat/completions and /v1/messages, GET /v1/models, /healthz, /readyz and /metrics. On a loopback address it also
+  shows a page at / and answers POST /v1/ecso/protect with the whole trace, withheld answers included ([page] enabled).
 Settings: a flag comes before its environment variable (ECSO_UPSTREAM, ECSO_LISTEN, ECSO_POLICY, ECSO_DIALECT, ECSO_API_KEY_FILE,
-  ECSO_CLIENT_KEYS, ECSO_STREAM, ECSO_AUDIT, ECSO_LOG, ECSO_LOG_LEVEL), that before the configuration file (TOML), that before the
-  default. The upstream's key comes from ECSO_API_KEY or a file, never from the command line.
+  ECSO_CLIENT_KEYS, ECSO_STREAM, ECSO_AUDIT, ECSO_LOG, ECSO_LOG_LEVEL), that before the configuration file (TOML; --print-config
+  prints one with every key), that before the default. The upstream's key comes from ECSO_API_KEY or a file, never from the command
+  line.
 Signals: SIGTERM and SIGINT let requests under way end, a second one does not. SIGHUP reads configuration and keys again and opens
   log and audit again; a configuration that cannot be used is logged and changes nothing.
 Exit code: 0 ended by a signal, 64 the configuration cannot be used, 69 the port cannot be had, 74 log or audit cannot be written.)";
@@ -65,6 +69,7 @@ void add_serve(CLI::App& app) {
   command.footer(serve_notes);
   const auto flags = std::make_shared<ServeFlags>();
   const auto check = std::make_shared<bool>(false);
+  const auto print = std::make_shared<bool>(false);
   const auto add = [&](const char* flag, const char* name, const char* type, const char* description) {
     command
         .add_option_function<std::string>(
@@ -85,13 +90,19 @@ void add_serve(CLI::App& app) {
   add("--log", "log", "FILE", "Where a line goes for each request; - is standard error (default)");
   add("--log-level", "log_level", "LEVEL", "debug, info (default), warn, error or off");
   command.add_flag("--check", *check, "Read the configuration, say what would run, and end");
+  command.add_flag("--print-config", *print, "Print a configuration file with every setting at its default, and end");
   const auto refuse_key = [](const std::string&) {
     throw UsageError{
         "--api-key: a key on the command line can be read by every user of the machine; put it in ECSO_API_KEY or in a file "
         "named by --api-key-file"};
   };
   command.add_option_function<std::string>("--api-key", refuse_key)->group("")->expected(0, 1);
-  command.callback([flags, check] {
+  command.callback([flags, check, print] {
+    if (*print) {
+      std::cout << example_config();
+      if (!std::cout.flush()) throw WriteError{"standard output cannot be written"};
+      throw CLI::Success{};
+    }
     static_cast<void>(*check ? check_serve(*flags) : serve(*flags));
     throw CLI::Success{};
   });
