@@ -48,13 +48,3 @@ function(ecso_needs result file)
   endforeach()
   set(${result} ${needed} PARENT_SCOPE)
 endfunction()
-
-# ecso_uses_network(result file): whether a source includes a header of the component http.
-macro(ecso_uses_network result file)
-  ecso_needs(${result} ${file})
-  if(http IN_LIST ${result})
-    set(${result} TRUE)
-  else()
-    set(${result} FALSE)
-  endif()
-endmacro()
