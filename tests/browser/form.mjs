@@ -76,6 +76,40 @@ stubTest('text can still be pasted into the question', async (page) => {
   assert.equal(isTaken, false);
 });
 
+stubTest('where to drop lights up while a file is over the page', async (page) => {
+  const drag = (name) => page.page.evaluate((event) => {
+    document.querySelector('h1').dispatchEvent(new DragEvent(event, {bubbles: true, cancelable: true, dataTransfer: new DataTransfer()}));
+    return getComputedStyle(document.querySelector('.drop label')).borderColor;
+  }, name);
+  const calm = await page.page.evaluate(() => getComputedStyle(document.querySelector('.drop label')).borderColor);
+  assert.notEqual(await drag('dragover'), calm);
+  assert.equal(await drag('dragleave'), calm);
+});
+
+stubTest('an image can be looked at in full, and Esc then closes it and cancels nothing', async (page, stub) => {
+  let exchange;
+  stub.script = (one) => { exchange = one; };
+  const viewer = page.page.locator('#viewer');
+  await page.choose({name: 'fruit <b>.png', mimeType: 'image/png', buffer: image('benign')});
+  await page.page.getByRole('button', {name: 'Enlarge fruit <b>.png'}).click();
+  await viewer.waitFor({state: 'visible'});
+  assert.equal(await viewer.locator('b').textContent(), 'fruit <b>.png');
+  await until(async () => (await viewer.locator('img').boundingBox())?.width === 640, 'it has its own size');
+  await page.picture('enlarged', {});
+  await page.page.mouse.click(5, 5);
+  assert.equal(await viewer.isVisible(), false);
+
+  await page.ask('What is it?');
+  await until(() => exchange, 'the request');
+  await page.page.locator('.asked .zoom').click();
+  await viewer.waitFor({state: 'visible'});
+  await page.page.keyboard.press('Escape');
+  await viewer.waitFor({state: 'hidden'});
+  assert.equal(exchange.isClosed, false);
+  await exchange.play(benign());
+  await page.ends('Answered directly');
+});
+
 stubTest('a drop that is no file says what to do', async (page) => {
   await give(page, 'drop', []);
   assert.match(await complaint(page).textContent(), /Save the image first/);

@@ -1,8 +1,12 @@
 // The page as the real gateway serves it, in front of the simulated model.
 
 import assert from 'node:assert/strict';
-import {spawn} from 'node:child_process';
+import {execFileSync, spawn, spawnSync} from 'node:child_process';
+import {createHash} from 'node:crypto';
+import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:http';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 
 import {image, open, patience, test, until} from './harness.mjs';
 import {policyOf} from './stub_gateway.mjs';
@@ -78,6 +82,24 @@ function upstreamTest(name, run) {
   });
 }
 
+/** A test with a gateway that has this configuration. */
+function configuredTest(name, toml, files, run) {
+  if (!process.env.ECSO_COMMAND) return;
+  test(`real gateway: ${name}`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ecso-page-'));
+    for (const [file, text] of Object.entries({...files, 'ecso.toml': toml})) writeFileSync(join(directory, file), text);
+    const gateway = await start('--config', join(directory, 'ecso.toml'));
+    try {
+      const page = await open(gateway.url);
+      await run(page, gateway);
+      await page.finish();
+    } finally {
+      await gateway.end();
+      rmSync(directory, {recursive: true});
+    }
+  });
+}
+
 /** Which step a request of the gateway is. */
 function stepOf({messages}) {
   const text = JSON.stringify(messages.at(-1).content);
@@ -130,6 +152,24 @@ realTest('text alone', async (page) => {
   assert.match(await page.said().textContent(), /^\[simulated\]/);
 });
 
+realTest('the copied command asks the gateway the same', async (page) => {
+  const hasCurl = spawnSync('curl', ['--version']).status === 0;
+  await page.choose({name: 'the list.png', mimeType: 'image/png', buffer: image('harmful')});
+  await page.ask('The list in the image is empty. Fill in each of its points.');
+  await page.ends('Answered with eyes closed');
+  const said = await page.said().textContent();
+  await page.page.getByRole('button', {name: 'Copy as curl'}).click();
+  const shown = page.page.locator('.run > pre');
+  await until(async () => /<<END/.test(await shown.textContent()), 'the command');
+  if (!hasCurl) return;
+  const directory = mkdtempSync(join(tmpdir(), 'ecso-page-'));
+  writeFileSync(join(directory, 'the list.png'), image('harmful'));
+  const reply = JSON.parse(execFileSync('bash', ['-c', await shown.textContent()], {cwd: directory, stdio: ['ignore', 'pipe', 'ignore']}));
+  rmSync(directory, {recursive: true});
+  assert.equal(reply.ecso.path, 'eyes_closed');
+  assert.equal(reply.choices[0].message.content, said);
+});
+
 realTest('an image that is none is told plainly', async (page) => {
   page.expect(/status of 400/);
   await page.choose({name: 'cut.png', mimeType: 'image/png', buffer: image('benign').subarray(0, 12)});
@@ -170,6 +210,25 @@ upstreamTest('a model that is slow can be cancelled, down to its connection', as
   assert.match(await page.problem().innerText(), /^Cancelled/);
 });
 
+upstreamTest('the steps of a slow model appear one by one', async (page, upstream) => {
+  const waiting = [];
+  upstream.script = (body, say) => {
+    const step = stepOf(body);
+    waiting.push(() => say({check: 'yes', recheck: 'no'}[step] ?? `Reply of ${step}.`));
+  };
+  await page.page.locator('.examples button').first().click();
+  for (const [at, name] of ['Answer', 'Check', 'Describe', 'Answer with eyes closed', 'Check again'].entries()) {
+    await until(async () => (await page.badge().textContent()) === `${name} …`, `${name} begins`);
+    assert.deepEqual(await page.states(), [...Array(at).fill('done'), 'active', ...Array(4 - at).fill('waiting')]);
+    if (at === 3) assert.equal(await page.page.locator('blockquote').textContent(), 'Reply of caption.');
+    assert.doesNotMatch(await page.page.content(), /Reply of (answer|regenerate)/);
+    await until(() => waiting.length > 0, `the model is asked for ${name}`);
+    waiting.shift()();
+  }
+  await page.ends('Answered with eyes closed');
+  assert.equal(await page.said().textContent(), 'Reply of regenerate.');
+});
+
 upstreamTest('a check that fails releases nothing', async (page, upstream) => {
   upstream.script = (body, say, send) => (stepOf(body) === 'answer' ? say('Never shown.') : send({error: {message: 'no more <b>room</b>'}}, 500));
   await page.page.locator('.examples button').first().click();
@@ -177,4 +236,37 @@ upstreamTest('a check that fails releases nothing', async (page, upstream) => {
   assert.match(await page.problem().innerText(), /nothing was released\n[^]*check/);
   assert.equal((await page.states())[1], 'failed');
   assert.doesNotMatch(await page.page.content(), /Never shown/);
+});
+
+const keyFile = {'keys': `tests:${createHash('sha256').update('the-key').digest('hex')}\n`};
+configuredTest('a key is asked for and taken', '[clients]\nkeys_file = "keys"\n[simulated]\ndelay = 0\n', keyFile, async (page) => {
+  page.expect(/status of 401/);
+  await page.page.getByLabel('API key of this gateway').waitFor();  // The list of models wants it already.
+  assert.equal(await page.page.locator('#simulated').isVisible(), false);
+  await page.ask('Hello?');
+  await page.problem().waitFor();
+  assert.match(await page.problem().innerText(), /^This gateway wants an API key\n/);
+  await page.ends();
+  await page.page.getByLabel('API key of this gateway').fill('the-key');
+  await page.page.getByLabel('API key of this gateway').press('Enter');
+  await page.badge().waitFor();
+  await page.ends('Answered directly');
+  assert.equal(await page.page.locator('#simulated').isVisible(), true);
+});
+
+configuredTest('who asks too much is told when to come back', '[bounds]\nrequests_per_second = 0.1\nburst = 2\n[simulated]\ndelay = 0\n', {}, async (page) => {
+  page.expect(/status of 429/);
+  for (let asked = 0; asked < 4 && !(await page.problem().isVisible()); ++asked) {
+    await page.ask('Hello?');
+    await page.ends();
+  }
+  assert.match(await page.problem().innerText(), /^Too many questions at once\n[^]*Wait \d+ seconds?, then ask again\./);
+});
+
+configuredTest('a model server that is not there is told plainly', 'upstream = "http://127.0.0.1:1/v1"\ndialect = "plain"\n', {}, async (page) => {
+  page.expect(/status of 50\d/);
+  await page.ask('Hello?');
+  await page.problem().waitFor();
+  assert.match(await page.problem().innerText(), /nothing was released|could not answer/);
+  assert.match(await page.problem().innerText(), /model server/);
 });

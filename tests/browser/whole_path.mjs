@@ -107,7 +107,7 @@ stubTest('two rounds that fail end in a refusal, and every answer of theirs is f
   ]);
   assert.match(await page.step(1).textContent(), /Undecided.*46\.0 %/);
   assert.match(await page.page.locator('.final .why').textContent(), /None of 3 answers passed/);
-  const folded = page.page.getByText('Show this answer, which was withheld too');
+  const folded = page.page.getByText('Show this withheld answer');
   assert.equal(await folded.count(), 2);
   await folded.last().click();
   assert.equal(await page.page.locator('.steps s').textContent(), 'Withheld answer of round 2.');
@@ -122,7 +122,7 @@ stubTest('an answer of a second round says how many were withheld', async (page,
   await page.ends('Answered with eyes closed');
   assert.match(await page.page.locator('.final .why').textContent(),
       /first answer could not be cleared, so it was withheld\. So was 1 more answer\..*passed its own check/);
-  assert.equal(await page.page.getByText('Show this answer, which was withheld too').count(), 1);
+  assert.equal(await page.page.getByText('Show this withheld answer').count(), 1);
 });
 
 stubTest('two images go out in order, and each is described', async (page, stub) => {

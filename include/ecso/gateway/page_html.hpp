@@ -78,6 +78,7 @@ h1, .tagline { white-space: nowrap; }
 .model select, .model span { color: var(--ink); min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .banner { width: calc(100% - 3rem); max-width: 79rem; margin: 0 auto .875rem; padding: .625rem 1rem; border-radius: 10px; background: var(--unsure-tint); border: 1px solid var(--unsure); font-size: .9375rem; }
 .banner strong { color: var(--unsure); }
+.banner code { white-space: nowrap; }
 main {
   display: grid; gap: 1.25rem; grid: "ask stage" auto "history stage" 1fr / minmax(19rem, 24rem) minmax(0, 1fr);
   max-width: 82rem; margin: 0 auto; padding: 0 1.5rem 3rem; align-items: start;
@@ -101,18 +102,28 @@ main {
 .thumbs li { position: relative; min-width: 0; font-size: .75rem; line-height: 1.35; color: var(--soft); }
 .thumbs img { display: block; width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--sunk); border-radius: 8px; border: 1px solid var(--line); }
 .thumbs b { display: block; color: var(--ink); font-weight: 500; margin-top: .25rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.thumbs button { position: absolute; top: .25rem; right: .25rem; width: 1.75rem; min-height: 1.75rem; padding: 0; border-radius: 50%; line-height: 1; }
+.thumbs .remove { position: absolute; top: .25rem; right: .25rem; width: 1.75rem; min-height: 1.75rem; padding: 0; border-radius: 50%; line-height: 1; }
+.zoom { display: block; min-height: 0; padding: 0; border: 0; border-radius: 8px; background: none; cursor: zoom-in; }
+.thumbs .zoom { width: 100%; }
+.zoom:hover { background: none; }
+.zoom:hover img { border-color: var(--accent); }
+.viewer { padding: 0; border: 1px solid var(--edge); border-radius: 14px; background: var(--card); color: var(--ink); max-width: min(94vw, 72rem); }
+.viewer::backdrop { background: rgb(0 0 0 / .6); }
+.viewer .row { padding: .5rem .5rem .5rem 1rem; align-items: center; }
+.viewer b { font-weight: 500; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0; }
+.viewer button { flex: none; }
+.viewer img { display: block; margin: 0 auto; min-width: min(20rem, 100%); max-width: 100%; max-height: 80vh; object-fit: contain; background: var(--sunk); }
 .field { display: block; font-size: .875rem; font-weight: 600; margin-bottom: -.5rem; }
 .key { display: grid; gap: .875rem; padding: .875rem; border-radius: 10px; background: var(--unsure-tint); }
 .key .hint { margin-top: -.5rem; }
 .complaint { color: var(--harmful); font-size: .9375rem; white-space: pre-line; }
 .buttons { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
 .buttons .hint { flex-basis: 100%; line-height: 1.7; }
-.examples { display: grid; gap: .5rem; margin-top: -.25rem; }
-.examples button { display: flex; align-items: center; gap: .75rem; width: 100%; padding: 0; overflow: hidden; text-align: left; border-color: var(--line); font-weight: 400; }
+.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr)); gap: .5rem; margin-top: -.25rem; }
+.examples button { display: flex; align-items: center; gap: .75rem; width: 100%; height: 100%; padding: 0; overflow: hidden; text-align: left; border-color: var(--line); font-weight: 400; }
 .examples button:hover { border-color: var(--accent); background: var(--accent-tint); }
-.examples img { flex: none; width: 5rem; height: 3.75rem; object-fit: cover; border-right: 1px solid var(--line); }
-.examples span { font-size: .8125rem; line-height: 1.4; color: var(--soft); padding-right: .5rem; }
+.examples img { flex: none; align-self: stretch; width: 5rem; min-height: 3.75rem; object-fit: cover; border-right: 1px solid var(--line); }
+.examples span { font-size: .8125rem; line-height: 1.4; color: var(--soft); padding: .375rem .5rem .375rem 0; }
 .examples b { display: block; color: var(--ink); font-weight: 600; }
 
 .run { gap: 1.25rem; }
@@ -184,8 +195,10 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
 
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .8125rem; color: var(--soft); }
 .legend i { display: inline-block; width: .75rem; height: .75rem; border-radius: 3px; margin-right: .375rem; vertical-align: -1px; }
-.costs { display: grid; grid-template-columns: auto minmax(0, 1fr) auto minmax(0, 1fr) auto; gap: .625rem .875rem; align-items: center; font-size: .875rem; font-variant-numeric: tabular-nums; }
+.costs { display: grid; grid-template-columns: auto minmax(0, 1fr) auto minmax(0, 1fr) auto; row-gap: .625rem; align-items: center; font-size: .875rem; font-variant-numeric: tabular-nums; }
 .costs li { display: contents; }
+.costs .what, .costs .number:not(:last-child) { padding-right: .875rem; }
+.costs .bar { margin-right: .875rem; }
 .costs .bar { position: relative; height: .75rem; border-radius: 4px; background: var(--sunk); display: flex; overflow: hidden; }
 .bar i { height: 100%; flex: none; }
 .bar .time { position: absolute; min-width: 2px; background: var(--soft); border-radius: 4px; }
@@ -196,12 +209,13 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
 .costs .number { text-align: right; overflow-wrap: normal; }
 .costs .number small { color: var(--soft); font-size: inherit; }
 .costs .total > * { border-top: 1px solid var(--line); padding-top: .625rem; font-weight: 600; align-self: stretch; }
-.costs .total .bar { background: none; border-radius: 0; height: auto; }
+.costs .total .bar { background: none; border-radius: 0; height: auto; margin-right: 0; }
 
 .history ol { display: grid; gap: .125rem; margin: .5rem -.625rem -.5rem; max-height: 26rem; overflow: auto; }
 .history ol button { display: grid; grid-template-columns: 2.75rem minmax(0, 1fr); gap: 0 .625rem; width: 100%; text-align: left; border: 0; background: none; padding: .5rem .625rem; align-items: center; font-weight: 400; }
 .history ol button:hover, .history [aria-current] { background: var(--sunk); }
 .history img, .history .none { width: 2.75rem; height: 2.0625rem; object-fit: cover; border-radius: 6px; border: 1px solid var(--line); grid-row: span 2; }
+.history .none { display: grid; place-items: center; color: var(--soft); font-size: .8125rem; }
 .history b, .history small { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .history b { font-weight: 500; font-size: .9375rem; }
 .history small { color: var(--soft); font-size: .8125rem; }
@@ -222,14 +236,13 @@ blockquote { border-left: 3px solid var(--accent); padding: .125rem 0 .125rem .8
   .step { column-gap: .75rem; }
   .head { display: grid; grid-template-columns: 1fr auto; }
   .head .about { order: 1; grid-column: 1 / -1; }
-  .verdict { grid-template-columns: auto 1fr; gap: .25rem .75rem; justify-content: stretch; }
-  .verdict span { text-align: right; }
-  .meter { grid-area: 2 / 1 / auto / -1; margin-bottom: .25rem; }
+  .verdict { display: flex; flex-wrap: wrap; gap: .25rem .75rem; justify-content: space-between; }
+  .meter { order: 1; flex: 0 0 100%; margin-bottom: .25rem; }
   .costs { grid-template-columns: minmax(0, 1fr); }
   .costs li { display: grid; grid: "what what" "time tokens" / minmax(0, 2fr) minmax(0, 5fr); gap: .125rem .875rem; }
   .what { grid-area: what; }
-  .costs .bar { margin-top: .125rem; }
-  .costs .number { grid-row: 3; text-align: left; }
+  .costs .bar { margin: .125rem 0 0; }
+  .costs .number { grid-row: 3; text-align: left; padding: 0; }
   .costs .total .bar { display: none; }
   .costs .total .number { border: 0; padding: 0; }
 }
@@ -297,6 +310,7 @@ multimodal model that images can jailbreak; it knows an image only by the descri
     <ol id="history"></ol>
   </section>
 </main>
+<dialog class="viewer" id="viewer" aria-labelledby="viewer_name"></dialog>
 <p class="unseen" id="live" role="status"></p>
 <script>
 'use strict';
@@ -445,6 +459,22 @@ function makePicture(image, alt) {
   picture.alt = alt;
   picture.src = image.url;
   return picture;
+}
+
+/** A picture that can be clicked to see it as large as it is. */
+function makeZoom(image, alt) {
+  const zoom = makeButton('', () => enlarge(image), 'zoom');
+  zoom.append(makePicture(image, alt));
+  zoom.setAttribute('aria-label', `Enlarge ${image.name}`);
+  return zoom;
+}
+
+function enlarge(image) {
+  const viewer = byId('viewer');
+  const name = quote('b', '', image.name);
+  name.id = 'viewer_name';
+  viewer.replaceChildren(make('div', 'row', name, makeButton('Close', () => viewer.close())), makePicture(image, image.name));
+  viewer.showModal();
 }
 
 // --- The gateway ---
@@ -674,7 +704,7 @@ class StepRow {
   complete(isReleased) {
     const {step, prompt, reply} = this.record;
     if (!isReleased && step === 'regenerate' && asText(reply)) {
-      this.content.append(makeDetails('Show this answer, which was withheld too', () => quote('s', 'said', reply)));
+      this.content.append(makeDetails('Show this withheld answer', () => quote('s', 'said', reply)));
     }
     if (!asText(prompt)) return;
     const isVerdict = step === 'check' || step === 'recheck';
@@ -699,7 +729,7 @@ class Run {
 
   build() {
     const {images, query, model} = this.asked;
-    const pictures = make('div', 'pictures', ...images.slice(0, 3).map((image) => makePicture(image, `Image: ${image.name}`)));
+    const pictures = make('div', 'pictures', ...images.slice(0, 3).map((image) => makeZoom(image, `Image: ${image.name}`)));
     this.meta = make('p', 'meta');
     this.again = makeButton('Edit and ask again', () => edit(this.asked));
     this.copy = makeButton('Copy as curl', () => this.showCommand());
@@ -712,6 +742,7 @@ class Run {
     this.command.setAttribute('aria-label', 'The command');
 
     this.path = make('span', 'badge', 'Working');
+    this.path.dataset.tone = 'accent';
     this.said = make('div', '', make('p', 'why', 'Nothing leaves before it is checked.'));
     const final = make('article', 'answer final card', make('div', 'row', make('h3', '', 'With ECSO'), this.path), this.said);
     this.fate = make('span', 'badge', 'Held back');
@@ -1001,7 +1032,8 @@ function showImages() {
   byId('thumbs').hidden = images.length === 0;
   byId('thumbs').replaceChildren(...images.map((image) => {
     const facts = make('span', '', size(image.blob.size));
-    const picture = makePicture(image, '');
+    const zoom = makeZoom(image, '');
+    const picture = zoom.firstElementChild;
     picture.addEventListener('load', () => { facts.textContent = `${picture.naturalWidth} × ${picture.naturalHeight}, ${size(image.blob.size)}`; });
     picture.addEventListener('error', () => { facts.textContent = `${size(image.blob.size)}, cannot be shown`; });
     const name = quote('b', '', image.name);
@@ -1011,9 +1043,9 @@ function showImages() {
       showImages();
       releaseImages();
       byId('file').focus();
-    });
+    }, 'remove');
     remove.setAttribute('aria-label', `Remove ${image.name}`);
-    return make('li', '', picture, name, facts, remove);
+    return make('li', '', zoom, name, facts, remove);
   }));
   showClear();
 }
@@ -1144,7 +1176,7 @@ function showHistory() {
       byId('stage').focus({preventScroll: true});
       byId('stage').scrollIntoView({block: 'nearest'});
     });
-    button.append(image ? makePicture(image, '') : make('span', 'none'), quote('b', '', run.asked.query), make('small', '', status, ` · ${time}`));
+    button.append(image ? makePicture(image, '') : make('span', 'none', 'Aa'), quote('b', '', run.asked.query), make('small', '', status, ` · ${time}`));
     if (run === shown) button.setAttribute('aria-current', 'true');
     return make('li', '', button);
   }));
@@ -1203,8 +1235,12 @@ byId('forget').addEventListener('click', () => {
   releaseImages();
   byId('query').focus();
 });
+byId('viewer').addEventListener('click', (event) => {
+  if (event.target === byId('viewer')) byId('viewer').close();  // What is around it.
+});
+byId('viewer').addEventListener('close', () => byId('viewer').replaceChildren());
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && !event.isComposing) active?.controller.abort();
+  if (event.key === 'Escape' && !event.isComposing && !byId('viewer').open) active?.controller.abort();
 });
 byId('file').addEventListener('change', async (event) => {
   await addFiles([...event.target.files]);
