@@ -92,6 +92,12 @@ wanted_packages() {
   command -v npm >/dev/null || echo npm
   command -v chromium >/dev/null || echo chromium
   python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+  command -v openssl >/dev/null || echo openssl
+  # Not where systemd would start them as services.
+  if [ ! -d /run/systemd/system ]; then
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light
+    command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || echo haproxy
+  fi
 }
 
 install_wanted() {
