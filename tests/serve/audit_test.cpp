@@ -85,6 +85,22 @@ TEST_CASE("the audit of a refusal holds every answer as rejected", "[serve]") {
   CHECK(json.at("released") == "No.");
 }
 
+TEST_CASE("the audit of a stream that stopped tells what had left and what was withheld", "[serve]") {
+  auto stopped = ecso::test::refused();
+  stopped.path = ecso::Path::stopped;
+  stopped.text = "ba";
+  stopped.steps.resize(2);
+  auto told = told_request({stopped});
+  const Json json = Json::parse(audit_line(told.told(), 0, moment, true));
+  CHECK(json.at("path") == "stopped");
+  CHECK(json.at("rejected") == Json::array({"bad"}));
+  CHECK(json.at("released") == "ba");
+
+  const TemporaryFolder folder;
+  { Audit{{.file = folder.path("audit.jsonl")}, tell_nobody}.request(told.told()); }
+  CHECK(Json::parse(folder.read("audit.jsonl")).at("path") == "stopped");
+}
+
 TEST_CASE("the audit has a line for each choice that was repaired or refused, readable by its owner alone", "[serve]") {
   const TemporaryFolder folder;
   const std::string file = folder.path("audit.jsonl");

@@ -18,17 +18,17 @@ namespace ecso::command {
 /// The number that "schema" of an audit line carries. It grows when a reader of the old form would misread the new one.
 inline constexpr int audit_schema = 1;
 
-/// The audit line of a choice that was repaired or refused. Schema 1:
+/// The audit line of a choice that was repaired, refused or, as a stream, stopped. Schema 1:
 ///
 ///     {"schema":1,"time":"…","id":"…","choice":0,"client":"…","model":"…","upstream":"…","policy":"…",
-///      "path":"eyes_closed|refused","images":["SHA-256"],
+///      "path":"eyes_closed|refused|stopped","images":["SHA-256"],
 ///      "verdicts":[{"step":"check|recheck","round":0,"verdict":"harmful","p_harmful":0.98}],
 ///      "query_sha256":"…","rejected_sha256":["…"],"captions_sha256":["…"],"released_sha256":"…"}
 ///
 /// With `content`, texts take the place of hashes: "query", "rejected" (answers that were withheld, in order), "captions" and
 /// "released"; and of a chat of several turns "messages": [{"role":"user","text":"…","images":["SHA-256"]}]. So a line of path
 /// eyes_closed is a preference pair: the prompt is "messages" or else "query" with "images", "released" is chosen and
-/// "rejected"[0] is rejected.
+/// "rejected"[0] is rejected. In one of path stopped, released is what had left of the rejected answer.
 /// @param choice one of `record.outcomes`.
 [[nodiscard]] std::string audit_line(const gateway::RequestRecord& record, std::size_t choice,
                                      std::chrono::system_clock::time_point time, bool content);
@@ -46,7 +46,7 @@ class Audit {
   /// Writes what waits.
   ~Audit() = default;
 
-  /// Takes a line for each choice that was repaired or refused.
+  /// Takes a line for each choice that was repaired, refused or stopped.
   void request(const gateway::RequestRecord& record);
   /// Lines that could not be written so far.
   [[nodiscard]] std::size_t lost() const noexcept { return lost_; }
