@@ -5,21 +5,23 @@
 #include <ecso/error.hpp>
 #include <ecso/gateway/anthropic_answer.hpp>
 #include <ecso/gateway/anthropic_answer_stream.hpp>
-#include <ecso/gateway/anthropic_parts.hpp>
+#include <ecso/gateway/anthropic_said.hpp>
+#include <ecso/gateway/exact_names.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "support/reply_fuzz.hpp"
+#include "support/json_mutator.hpp"
+#include "support/shown_fuzz.hpp"
 
 namespace {
 
@@ -30,7 +32,11 @@ using ecso::gateway::AnthropicAnswerStream;
 using ecso::gateway::Release;
 using ecso::gateway::ReleaseNote;
 using ecso::gateway::UpstreamAnswer;
+using ecso::test::has_number_list;
+using ecso::test::is_one_of;
 using ecso::test::require;
+using ecso::test::require_answer_shown;
+using ecso::test::require_shown;
 using nlohmann::json;
 
 constexpr std::string_view refusal = "No.";
@@ -62,23 +68,61 @@ std::string released(UpstreamAnswer& answer, const Release& release, const Relea
   return answer.release(std::vector<Release>{release}, note);
 }
 
-bool is_own(std::string_view name) {
-  const auto& own = ecso::gateway::anthropic_own_members;
-  return std::ranges::find(own, name) != own.end();
+/// Every member that is not one of the API's own words was put before the check.
+void check_beside(std::string_view shown, const json& object, std::initializer_list<std::string_view> read) {
+  const auto& own = ecso::gateway::anthropic_own;
+  for (const auto& [name, value] : object.items()) {
+    const bool is_own = !value.is_structured() && std::ranges::find(own, name) != std::ranges::end(own);
+    if (!is_own && !is_one_of(read, name)) require_answer_shown(shown, name, value);
+  }
 }
 
-/// Calls `take` for every text of an answer that a model may have written.
-template <typename Take>
-void for_each_text(const json& value, const Take& take) {
-  if (value.is_string()) take(value.get_ref<const std::string&>());
-  if (value.is_array()) {
-    for (const json& item : value) for_each_text(item, take);
+void check_block(std::string_view shown, const json& block) {
+  if (!block.is_object()) return require_answer_shown(shown, "", block);
+  const bool is_call = block.contains("input") && block.contains("name") && block["name"].is_string();
+  // The input of a call may have numbers.
+  if (is_call) require_shown(shown, block["input"]);
+  check_beside(shown, block, {is_call ? "input" : "type"});
+}
+
+void check_message(std::string_view shown, const json& message) {
+  if (message.contains("usage")) require(!has_number_list(message["usage"]));
+  if (message.contains("id") && !message["id"].is_string()) require_answer_shown(shown, "id", message["id"]);
+  check_beside(shown, message, {"content", "id", "usage"});
+  if (!message.contains("content")) return;
+  if (!message["content"].is_array()) return require_answer_shown(shown, "content", message["content"]);
+  for (const json& block : message["content"]) check_block(shown, block);
+}
+
+void check_event(std::string_view shown, const json& event) {
+  if (event["type"] == "message_start") {
+    check_beside(shown, event, {"message"});
+    check_message(shown, event["message"]);
+  } else if (event["type"] == "content_block_start") {
+    check_beside(shown, event, {"content_block"});
+    check_block(shown, event["content_block"]);
+  } else if (event["type"] == "content_block_delta") {
+    check_beside(shown, event, {"delta"});
+    check_beside(shown, event["delta"], {});
+  } else if (event["type"] == "message_delta") {
+    const bool has_delta = event.contains("delta") && event["delta"].is_object();
+    if (event.contains("usage")) require(!has_number_list(event["usage"]));
+    check_beside(shown, event, {"usage", has_delta ? "delta" : "usage"});
+    if (has_delta) check_beside(shown, event["delta"], {});
+  } else {
+    check_beside(shown, event, {});
   }
-  if (!value.is_object()) return;
-  for (const auto& [name, member] : value.items()) {
-    // As JSON, where its texts may have escapes.
-    if (!is_own(name) && name != "input") for_each_text(member, take);
+}
+
+/// Erases what the gateway never passes on. Whether there was any.
+bool erase_notes(json& object) {
+  std::string folded;
+  std::vector<std::string> notes;
+  for (const auto& [name, value] : object.items()) {
+    if (ecso::gateway::folded_name(name, folded) == "ecso") notes.push_back(name);
   }
+  for (const std::string& name : notes) object.erase(name);
+  return !notes.empty();
 }
 
 constexpr std::string_view repaired_content =
@@ -93,11 +137,13 @@ const AnthropicAnswer& repaired() {
 void fuzz_whole(std::string_view body) {
   const auto answer = read<AnthropicAnswer>(body.substr(0, body.size() / 2), body.substr(body.size() / 2));
   if (!answer) return;
-  const json came = json::parse(body);
+  json came = json::parse(body);
   const std::string everything = answer->reply(0, AnswerText::everything).text;
   require(ecso::detail::is_valid_utf8(everything));
-  for_each_text(came, [&](const std::string& text) { require(everything.find(text) != std::string::npos); });
-  require(released(*answer, {.path = Path::direct}, as_it_came) == body);
+  const bool had_notes = erase_notes(came);
+  check_message(everything, came);
+  const std::string as_is = released(*answer, {.path = Path::direct}, as_it_came);
+  require(had_notes ? json::parse(as_is) == came : as_is == body);
 
   json direct = json::parse(released(*answer, {.path = Path::direct}, noted));
   json expected = came;
@@ -169,9 +215,7 @@ void check_cut(std::string_view stream, std::string_view came, std::size_t verif
   AnthropicAnswerStream cut;
   cut.feed(stream);
   cut.finish();
-  std::string_view said = cut.text_so_far();
-  // A call of which a part has left is closed.
-  if (said.ends_with(')') && (said.size() > verified || !came.starts_with(said))) said.remove_suffix(1);
+  const std::string_view said = cut.text_so_far();
   require(said.size() <= verified && came.starts_with(said));
 }
 
@@ -193,8 +237,7 @@ void fuzz_stream(std::string_view body) {
     if (event["type"] == "message_start" && event["message"].contains("id") && event["message"]["id"].is_string()) {
       id = event["message"]["id"];
     }
-    if (event["type"] == "content_block_delta") continue;  // checked by what it adds
-    for_each_text(event, [&](const std::string& text) { require(everything.find(text) != std::string::npos); });
+    check_event(everything, event);
   }
   const auto read_back = read<AnthropicAnswerStream>(whole, {});
   require(read_back && read_back->text_so_far() == everything);
@@ -204,7 +247,9 @@ void fuzz_stream(std::string_view body) {
     const auto in_parts = read<AnthropicAnswerStream>(body, {});
     std::string parts = in_parts->release_some(verified / 2);
     parts += in_parts->release_some(verified);
+    require(in_parts->released_bytes() <= verified);
     const std::string given = parts;
+    for (const json& event : events_of(given)) check_event(std::string_view{everything}.substr(0, verified), event);
     parts += released(*in_parts, {.path = Path::direct}, as_it_came);
     require(parts == whole);
 
@@ -220,6 +265,10 @@ void fuzz_stream(std::string_view body) {
 }
 
 }  // namespace
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+  return ecso::test::mutate_json(data, size, max_size, seed, 0);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view body{reinterpret_cast<const char*>(data), size};

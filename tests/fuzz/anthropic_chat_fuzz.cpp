@@ -1,4 +1,5 @@
-// Requests of the Messages API: what goes upstream means what the client sent, and no image goes along with eyes closed.
+// Requests of the Messages API: what goes upstream means what the client sent, no image goes along with eyes closed, and every
+// string of the request is put before the check.
 
 #include <ecso/core/close_eyes.hpp>
 #include <ecso/core/conversation.hpp>
@@ -16,7 +17,8 @@
 #include <string_view>
 #include <vector>
 
-#include "support/reply_fuzz.hpp"
+#include "support/json_mutator.hpp"
+#include "support/shown_fuzz.hpp"
 
 namespace {
 
@@ -95,7 +97,51 @@ void check_ask(const AnthropicChat& chat, const json& client) {
   require(sent.value("model", "") == chat.model());
 }
 
+void check_content_shown(std::string_view shown, const json& content) {
+  if (!content.is_array()) return ecso::test::require_shown(shown, content);
+  for (const json& block : content) {
+    const std::string type = block["type"];
+    for (const auto& [name, value] : block.items()) {
+      const bool is_read = name == "type" || (type == "image" && name == "source");
+      const bool is_secret = (type == "thinking" && name == "signature") || (type == "redacted_thinking" && name == "data");
+      if (is_read || (is_secret && value.is_string() && ecso::test::is_opaque(value.get<std::string>()))) continue;
+      const bool is_text = type == "text" || type == "image";
+      if (type == "tool_result" && name == "content") {
+        check_content_shown(shown, value);
+      } else if (is_text && name != "text" && name != "citations") {
+        require(!ecso::test::has_number_list(value));
+        require(!ecso::test::has_string(value) || name == "cache_control" || name == "detail");
+      } else if (name == "text" || name == "thinking" || (type == "tool_use" && (name == "input" || name == "name"))) {
+        ecso::test::require_shown(shown, value);
+      } else {
+        ecso::test::require_request_shown(shown, name, value);
+      }
+    }
+  }
+}
+
+void check_shown(const AnthropicChat& chat, const json& client) {
+  std::string storage;
+  std::string shown{transcript_of(chat.conversation(), storage, {.system_turns = true, .context = true})};
+  shown.append("\n").append(chat.prefill());
+  ecso::test::require_options_shown(shown, client, {"messages", "stream", "system"});
+  if (client.contains("system")) check_content_shown(shown, client["system"]);
+  for (const json& message : client["messages"]) {
+    for (const auto& [name, value] : message.items()) {
+      if (name == "content") {
+        check_content_shown(shown, value);
+      } else if (name != "role") {
+        ecso::test::require_request_shown(shown, name, value);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+  return ecso::test::mutate_json(data, size, max_size, seed, 0);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view body{reinterpret_cast<const char*>(data), size};
@@ -116,5 +162,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_answer(*chat, body, client);
   check_regenerate(*chat, client);
   check_ask(*chat, client);
+  check_shown(*chat, client);
   return 0;
 }

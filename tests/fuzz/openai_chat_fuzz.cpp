@@ -1,5 +1,6 @@
 // A chat completions request of any shape, with nlohmann as the oracle: what goes to the upstream means what the client sent, the
-// eyes-closed request has every field of the client's and no image, and a check shows the client's own image parts.
+// eyes-closed request has every field of the client's and no image, a check shows the client's own image parts, and every string
+// of the request is put before it.
 
 #include <ecso/core/policy.hpp>
 #include <ecso/core/step_requests.hpp>
@@ -11,20 +12,19 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "support/json_mutator.hpp"
+#include "support/shown_fuzz.hpp"
+
 namespace {
 
 using namespace ecso;
+using ecso::test::require;
 using Json = nlohmann::json;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 std::size_t count(std::string_view text, std::string_view piece) {
   std::size_t found = 0;
@@ -106,7 +106,76 @@ void check_ask(const gateway::OpenAiChat& chat, const StepRequests& steps, const
   }
 }
 
+/// The names by which the API has a call and its function are not told.
+void check_function_shown(std::string_view shown, const Json& function) {
+  if (!function.is_object()) return test::require_shown(shown, function);
+  for (const auto& [name, value] : function.items()) {
+    if (name == "name" || name == "arguments" || name == "input") {
+      test::require_shown(shown, value);
+    } else {
+      test::require_request_shown(shown, name, value);
+    }
+  }
+}
+
+void check_calls_shown(std::string_view shown, const Json& calls) {
+  if (!calls.is_array()) return test::require_shown(shown, calls);
+  for (const Json& call : calls) {
+    if (!call.is_object()) {
+      test::require_shown(shown, call);
+      continue;
+    }
+    for (const auto& [name, value] : call.items()) {
+      if (name == "function" || name == "custom") {
+        check_function_shown(shown, value);
+      } else {
+        test::require_request_shown(shown, name, value);
+      }
+    }
+  }
+}
+
+void check_content_shown(std::string_view shown, const Json& content) {
+  if (!content.is_array()) return test::require_shown(shown, content);
+  for (const Json& part : content) {
+    if (part.is_string()) test::require_shown(shown, part);
+    for (const auto& [name, value] : part.items()) {
+      if (!part.is_object() || name == "type" || (name == "image_url" && is_image(part))) continue;
+      if (name == "text" || name == "refusal") {
+        test::require_shown(shown, value);
+      } else {
+        require(!test::has_number_list(value));
+        require(!test::has_string(value) || name == "cache_control" || name == "detail");
+      }
+    }
+  }
+}
+
+void check_shown(const gateway::OpenAiChat& chat, const Json& sent) {
+  std::string storage;
+  std::string shown{transcript_of(chat.conversation(), storage, {.system_turns = true, .context = true})};
+  shown.append("\n").append(chat.prefill());
+  test::require_options_shown(shown, sent, {"messages", "modalities", "n", "stream"});
+  for (const Json& message : sent["messages"]) {
+    for (const auto& [name, value] : message.items()) {
+      if (name == "tool_calls") {
+        check_calls_shown(shown, value);
+      } else if (name == "function_call" && value.is_object()) {
+        check_function_shown(shown, value);
+      } else if (name == "content") {
+        check_content_shown(shown, value);
+      } else if (name != "role") {
+        test::require_request_shown(shown, name, value);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+  return ecso::test::mutate_json(data, size, max_size, seed, 0);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const Policy policy;
@@ -129,5 +198,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_answer(*chat, body, sent);
   check_regenerate(*chat, steps, sent, body);
   check_ask(*chat, steps, sent);
+  check_shown(*chat, sent);
   return 0;
 }

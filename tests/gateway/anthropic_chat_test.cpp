@@ -281,7 +281,7 @@ TEST_CASE("the eyes-closed request keeps all that the client sent but its images
   body["stream"] = true;
   body["temperature"] = 0.5;
   body["tools"] = json::array({{{"name", "f"}, {"input_schema", {{"type", "object"}}}}});
-  body["unknown"] = {1, 2, 3};
+  body["unknown"] = {{"a", 1}};
   const auto chat = chat_of(body);
   const TextRequest request = closed(*chat, {"a cat", "a dog"});
   const json sent = regenerated(*chat, request);

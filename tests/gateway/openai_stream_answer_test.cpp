@@ -184,7 +184,7 @@ TEST_CASE("a check sees all that was streamed, in order", "[gateway][openai][str
           chunk(R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"a\""}}]})") +
           chunk(
               R"({"tool_calls":[{"index":0,"function":{"arguments":":1}"}},{"index":1,"function":{"name":"go","arguments":"{}"}}]})")) ==
-      "a\nrun({\"a\":1})\ngo({})");
+      "a\nx\nrun({\"a\":1})\ngo({})");
   CHECK(everything(chunk(R"({"refusal":"No"})") + chunk(R"({"refusal":"."})")) == "No.");
   CHECK(Read{chunk(R"({"refusal":"No"})") + done}.text(AnswerText::content) == "No");
   CHECK(Read{chunk(R"({"reasoning_content":"x"})") + says("a") + done}.text(AnswerText::content) == "a");

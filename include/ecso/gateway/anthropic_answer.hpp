@@ -4,10 +4,13 @@
 #include <ecso/detail/json_text.hpp>
 #include <ecso/detail/server_json.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/answer_text.hpp>
 #include <ecso/gateway/anthropic_parts.hpp>
+#include <ecso/gateway/anthropic_said.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -27,10 +30,18 @@ class AnthropicAnswer final : public UpstreamAnswer {
 
   void finish() override {
     detail::JsonText message = reply_json(body_);
+    if (auto bare = without_note(message.root())) {
+      body_ = std::move(*bare);
+      message = reply_json(body_);
+    }
     if (message.root()["type"].text() == "error") throw Error{Errc::server_error, "an error without a message"};
     if (!message.root()["content"].is_array()) {
       throw Error{Errc::bad_reply, "no content in the reply: " + detail::excerpt_of(body_, {})};
     }
+    std::string said;
+    for (const detail::JsonValue block : message.root()["content"].items()) append_anthropic_block(block, said);
+    append_beside_content(message.root(), said);
+    everything_ = std::move(said);
     message_ = std::move(message);
   }
 
@@ -41,10 +52,11 @@ class AnthropicAnswer final : public UpstreamAnswer {
     const detail::JsonValue root = message();
     AnthropicTokens tokens;
     tokens.take(root["usage"]);
-    return {.text = which == AnswerText::content ? content_text(root["content"]) : everything(root),
+    return {.text = which == AnswerText::content ? content_text(root["content"]) : everything_,
             .finish_reason = anthropic_finish_reason(root["stop_reason"].text()),
             .usage = tokens.usage(),
-            .model = root["model"].text()};
+            .model = root["model"].text(),
+            .counts = tokens.counts(std::ranges::any_of(root["content"].items(), is_thought))};
   }
 
   [[nodiscard]] std::string release(std::span<const Release> releases, const ReleaseNote& note) override {
@@ -102,13 +114,6 @@ class AnthropicAnswer final : public UpstreamAnswer {
     return text;
   }
 
-  [[nodiscard]] static std::string everything(detail::JsonValue root) {
-    std::string said;
-    for (const detail::JsonValue block : root["content"].items()) append_anthropic_block(block, said);
-    append_beside(root, {"content"}, said);
-    return said;
-  }
-
   [[nodiscard]] std::string usage_json(const ReleaseNote& note, detail::JsonValue extra) const {
     AnthropicTokens tokens;
     tokens.take(message()["usage"]);
@@ -125,6 +130,7 @@ class AnthropicAnswer final : public UpstreamAnswer {
 
   std::string body_;
   std::optional<detail::JsonText> message_;
+  std::string everything_;
 };
 
 }  // namespace ecso::gateway

@@ -6,16 +6,18 @@
 #include <ecso/detail/server_json.hpp>
 #include <ecso/detail/text.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/answer_text.hpp>
 #include <ecso/gateway/anthropic_answer.hpp>
 #include <ecso/gateway/anthropic_events.hpp>
 #include <ecso/gateway/anthropic_parts.hpp>
+#include <ecso/gateway/anthropic_said.hpp>
+#include <ecso/gateway/anthropic_streamed_message.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -34,9 +36,10 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
 
   void finish() override {
     if (!is_stopped_) {
-      throw Error{Errc::bad_reply,
-                  "the stream ended before the answer did, after " + std::to_string(everything_.size()) + " bytes of its text"};
+      throw Error{Errc::bad_reply, "the stream ended before the answer did, after " + std::to_string(said_.everything().size()) +
+                                       " bytes of its text"};
     }
+    said_.finish();
     is_finished_ = true;
   }
 
@@ -45,13 +48,14 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
   [[nodiscard]] Reply reply(std::size_t choice, AnswerText which) const override {
     if (choice != 0) throw Error{Errc::internal, "the answer has one choice"};
     require_finished();
-    return {.text = which == AnswerText::content ? content_ : everything_,
+    return {.text = which == AnswerText::content ? said_.content() : said_.everything(),
             .finish_reason = anthropic_finish_reason(stop_reason_),
             .usage = tokens_.usage(),
-            .model = model_};
+            .model = model_,
+            .counts = tokens_.counts(said_.has_thoughts())};
   }
 
-  [[nodiscard]] std::string_view text_so_far() const override { return everything_; }
+  [[nodiscard]] std::string_view text_so_far() const override { return said_.everything(); }
 
   [[nodiscard]] std::string release(std::span<const Release> releases, const ReleaseNote& note) override {
     const Release& release = AnthropicAnswer::only_release(releases);
@@ -74,12 +78,16 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
 
   [[nodiscard]] std::string release_some(std::size_t verified_bytes) override {
     std::size_t end = given_.events;
-    const std::size_t most = first_end_event_.value_or(events_.size());
+    const std::size_t most = first_staying_event_.value_or(events_.size());
     while (end < most && events_[end].text_end <= verified_bytes) give(events_[end++]);
     const std::size_t from = given_.bytes;
     given_.events = end;
     given_.bytes = end == 0 ? 0 : events_[end - 1].end;
     return wire_.substr(from, given_.bytes - from);
+  }
+
+  [[nodiscard]] std::size_t released_bytes() const override {
+    return given_.events == 0 ? 0 : events_[given_.events - 1].text_end;
   }
 
   [[nodiscard]] std::string release_end(std::string_view last_words, const ReleaseNote& note) override {
@@ -100,10 +108,11 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
   };
 
   struct Event {
-    std::size_t end;       ///< Of its bytes in `wire_`.
-    std::size_t text_end;  ///< Bytes of text that have come with it and all before it.
     enum class Kind : std::uint8_t { other, starts_message, starts_text, starts_block, stops_block } kind = Kind::other;
     std::int64_t index = 0;
+    bool stays = false;        ///< It ends the answer or calls a tool: nothing leaves from it on before the answer is over.
+    std::size_t end = 0;       ///< Of its bytes in `wire_`.
+    std::size_t text_end = 0;  ///< Bytes of text that have come with it and all before it.
   };
 
   /// What has left.
@@ -134,30 +143,25 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     if (is_stopped_ || data == "[DONE]") return;  // some servers say so at the end
     const detail::JsonText json = reply_json(data);
     const detail::JsonValue root = json.root();
+    if (const auto bare = without_note(root)) return take(event, *bare);
     const std::string type = type_of(root, event);
     if (type == "error") throw Error{Errc::server_error, "an error without a message"};
     if (!has_started_ && type != "message_start" && type != "ping") fail("the stream does not begin with a message_start");
     Event noted{};
     if (type == "message_start") {
-      on_start(root["message"]);
-      say_beside(root, {});
-      noted.kind = Event::Kind::starts_message;
+      noted = on_start(root);
     } else if (type == "content_block_start") {
       noted = on_block(root);
     } else if (type == "content_block_delta") {
-      on_delta(root);
+      noted = on_delta(root);
+    } else if (type == "message_delta") {
+      noted = on_message_delta(root);
+      last_delta_ = data;
     } else {
-      if (type != "ping") close_call();
-      if (type == "content_block_stop") {
-        noted.kind = Event::Kind::stops_block;
-        noted.index = index_of(root);
-      } else if (type == "message_delta") {
-        stop_reason_ = root["delta"]["stop_reason"].text();
-        tokens_.take(root["usage"]);
-        last_delta_ = data;
-      }
-      is_stopped_ = type == "message_stop";
-      say_beside(root, {});
+      if (type != "ping") said_.close_call();
+      if (type == "content_block_stop") noted = {.kind = Event::Kind::stops_block, .index = index_of(root)};
+      noted.stays = is_stopped_ = type == "message_stop";
+      said_.say_beside(root, {});
     }
     note(type, data, noted);
   }
@@ -167,18 +171,19 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     AnthropicEvents event;
     event.event(type, data);
     wire_ += std::move(event).text();
-    const bool ends = type == "message_delta" || type == "message_stop";
-    if (ends && !first_end_event_) first_end_event_ = events_.size();
-    if (ends && (type == "message_delta" || last_delta_.empty())) {
+    if (noted.stays && !first_staying_event_) first_staying_event_ = events_.size();
+    const bool is_delta = type == "message_delta";
+    if (is_delta || (is_stopped_ && last_delta_.empty())) {
       last_delta_begin_ = begin;
-      last_delta_end_ = type == "message_delta" ? wire_.size() : begin;
+      last_delta_end_ = is_delta ? wire_.size() : begin;
     }
     noted.end = wire_.size();
-    noted.text_end = everything_.size();
+    noted.text_end = said_.everything().size();
     events_.push_back(noted);
   }
 
-  void on_start(detail::JsonValue message) {
+  [[nodiscard]] Event on_start(detail::JsonValue root) {
+    const detail::JsonValue message = root["message"];
     if (has_started_) fail("the stream has two beginnings");
     if (!message.is_object()) fail("the message_start has no message");
     has_started_ = true;
@@ -186,77 +191,41 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     model_ = message["model"].text();
     tokens_.take(message["usage"]);
     start_tokens_ = tokens_;
+    said_.start(message);
+    said_.say_beside(root, {"message"});
+    return {.kind = Event::Kind::starts_message, .stays = has_words(message["content"])};
   }
 
   [[nodiscard]] Event on_block(detail::JsonValue root) {
-    close_call();
     const detail::JsonValue block = root["content_block"];
     if (!block.is_object()) fail("a content_block_start has no block");
-    const std::string type = block["type"].text();
-    is_new_line_ = true;
-    last_index_ = index_of(root);
-    const detail::JsonValue input = block["input"];
-    if (input && block["name"].is_string()) {
-      say_beside(block, {"name", "input"});
-      append_line(everything_, block["name"].text() + "(");
-      // What comes piece by piece begins as {}.
-      if (input.size() != 0 || input.is_string()) everything_ += readable_json(input);
-      is_in_call_ = true;
-      is_new_line_ = false;
-    } else {
-      say(block);
-    }
-    say_beside(root, {"content_block"});
-    if (type == "text") content_ += block["text"].text();
-    return {.end = 0,
-            .text_end = 0,
-            .kind = type == "text" ? Event::Kind::starts_text : Event::Kind::starts_block,
-            .index = last_index_};
-  }
-
-  void on_delta(detail::JsonValue root) {
     const std::int64_t index = index_of(root);
-    if (index != last_index_) is_new_line_ = true;  // blocks may take turns
-    last_index_ = index;
+    said_.start_block(index, block);
+    said_.say_beside(root, {"content_block"});
+    const bool is_text = block["type"].text() == "text";
+    return {.kind = is_text ? Event::Kind::starts_text : Event::Kind::starts_block,
+            .index = index,
+            .stays = is_call(block) || (!is_text && !is_thought(block))};
+  }
+
+  [[nodiscard]] Event on_delta(detail::JsonValue root) {
     const detail::JsonValue delta = root["delta"];
+    const std::int64_t index = index_of(root);
     if (!delta.is_object()) fail("a content_block_delta has no delta");
-    say(delta);
-    say_beside(root, {"delta"});
-    if (delta["type"].text() == "text_delta") content_ += delta["text"].text();
+    said_.add(index, delta);
+    said_.say_beside(root, {"delta"});
+    return {.stays = has_words(delta["partial_json"])};
   }
 
-  /// Adds what a piece of a block says: the text that goes on as it is, other texts each on a line of its own.
-  void say(detail::JsonValue piece) {
-    std::string storage;
-    for (const std::string_view name : {"text", "thinking", "partial_json"}) {
-      const detail::JsonValue value = piece[name];
-      const std::string_view text = value.text(storage);
-      if (text.empty()) {
-        say_lines([&] { append_texts(value, anthropic_own_members, everything_); });
-        continue;
-      }
-      if (is_new_line_ && !everything_.empty()) everything_ += '\n';
-      everything_ += text;
-      is_new_line_ = false;
-    }
-    say_beside(piece, {"text", "thinking", "partial_json"});
-  }
-
-  /// Adds what the members of an object say but for those that `are_said` already, on lines of their own.
-  void say_beside(detail::JsonValue object, std::initializer_list<std::string_view> are_said) {
-    say_lines([&] { append_beside(object, are_said, everything_); });
-  }
-
-  template <typename Append>
-  void say_lines(const Append& append) {
-    const std::size_t before = everything_.size();
-    append();
-    if (everything_.size() != before) is_new_line_ = true;
-  }
-
-  void close_call() {
-    if (is_in_call_) everything_ += ')';
-    is_in_call_ = false;
+  [[nodiscard]] Event on_message_delta(detail::JsonValue root) {
+    const detail::JsonValue delta = root["delta"];
+    said_.close_call();
+    stop_reason_ = delta["stop_reason"].text();
+    tokens_.take(root["usage"]);
+    require_no_numbers(root["usage"]);
+    said_.say_beside(delta, {});
+    said_.say_beside(root, {"usage", delta.is_object() ? "delta" : "usage"});
+    return {.stays = true};
   }
 
   [[nodiscard]] static std::int64_t index_of(detail::JsonValue root) {
@@ -327,21 +296,17 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
   SseFraming framing_;
   std::string wire_;  ///< The events that have come, as they leave.
   std::vector<Event> events_;
-  std::string content_;
-  std::string everything_;
+  AnthropicStreamedMessage said_;
   std::string id_;  ///< With its quotes.
   std::string model_;
   std::string stop_reason_;
   std::string last_delta_;            ///< The data of the last message_delta.
   std::size_t last_delta_begin_ = 0;  ///< Where it stands in `wire_`, or would.
   std::size_t last_delta_end_ = 0;
-  std::optional<std::size_t> first_end_event_;
+  std::optional<std::size_t> first_staying_event_;
   AnthropicTokens tokens_;
   AnthropicTokens start_tokens_;
   Given given_;
-  std::int64_t last_index_ = -1;
-  bool is_new_line_ = false;
-  bool is_in_call_ = false;
   bool has_started_ = false;
   bool is_stopped_ = false;
   bool is_finished_ = false;

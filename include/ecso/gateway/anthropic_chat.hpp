@@ -16,9 +16,11 @@
 #include <ecso/gateway/anthropic_parts.hpp>
 #include <ecso/gateway/anthropic_turns.hpp>
 #include <ecso/gateway/client_chat.hpp>
+#include <ecso/gateway/client_context.hpp>
 #include <ecso/gateway/client_images.hpp>
 #include <ecso/gateway/exact_names.hpp>
 #include <ecso/gateway/json_path.hpp>
+#include <ecso/gateway/readable.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -45,7 +47,10 @@ class AnthropicChat final : public ClientChat {
     if (!root.is_object()) path.refuse("the body must be a JSON object");
     require_exact_names(root, {"messages", "model", "stream", "system"}, path);
     read_options(root, path);
-    read_turns(root, path);
+    ClientContext context;
+    context.add_options(root, {"messages", "stream", "system"}, path);
+    read_turns(root, path, context);
+    conversation_.context = std::move(context).text();
   }
 
   [[nodiscard]] const Conversation& conversation() const noexcept override { return conversation_; }
@@ -163,8 +168,8 @@ class AnthropicChat final : public ClientChat {
     }
   }
 
-  void read_turns(detail::JsonValue root, const JsonPath& path) {
-    AnthropicTurns reader{images_};
+  void read_turns(detail::JsonValue root, const JsonPath& path, ClientContext& context) {
+    AnthropicTurns reader{images_, context};
     if (const auto system = root["system"]; system && !system.is_null()) {
       conversation_.messages.push_back(reader.system(system, path / "system"));
     }

@@ -7,38 +7,12 @@
 #include <ecso/gateway/chat_parts.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <string_view>
 
-/// What whole and streamed answers of the Messages API have in common. Pure.
+/// What whole and streamed answers of the Messages API have in common beside what they say. Pure.
 namespace ecso::gateway {
-
-/// Members of an answer whose texts are the API's own and not the model's.
-inline constexpr std::array<std::string_view, 9> anthropic_own_members{
-    "id", "inference_geo", "model", "role", "service_tier", "signature", "stop_reason", "stop_sequence", "type"};
-
-/// Adds what the members of an object say but for those that `are_said` already.
-inline void append_beside(detail::JsonValue object, std::initializer_list<std::string_view> are_said, std::string& out) {
-  const auto is_among = [](const auto& names, std::string_view name) { return std::ranges::find(names, name) != names.end(); };
-  std::string storage;
-  for (const detail::JsonMember& member : object.members()) {
-    const std::string_view name = member.key.text(storage);
-    if (!is_among(are_said, name) && !is_among(anthropic_own_members, name)) {
-      append_texts(member.value, anthropic_own_members, out);
-    }
-  }
-}
-
-/// Adds everything that a block of an answer says, thoughts and tool calls ("name(input)") included.
-inline void append_anthropic_block(detail::JsonValue block, std::string& out) {
-  const detail::JsonValue input = block["input"];
-  if (!input || !block["name"].is_string()) return append_texts(block, anthropic_own_members, out);
-  append_line(out, block["name"].text() + "(" + readable_json(input) + ")");
-  append_beside(block, {"name", "input"}, out);
-}
 
 [[nodiscard]] inline FinishReason anthropic_finish_reason(std::string_view name) noexcept {
   if (name.empty()) return FinishReason::unknown;
@@ -56,6 +30,11 @@ class AnthropicTokens {
     take(usage["cache_read_input_tokens"], read_);
     take(usage["cache_creation_input_tokens"], created_);
     take(usage["output_tokens"], output_);
+  }
+
+  /// @param has_thoughts whether the message has any: what they cost is not told apart, and what is told may be a summary.
+  [[nodiscard]] TokenCounts counts(bool has_thoughts) const noexcept {
+    return {.prompt = usage().prompt_tokens, .text = has_thoughts ? 0 : output_};
   }
 
   [[nodiscard]] Usage usage() const noexcept {

@@ -2,11 +2,15 @@
 
 #include <ecso/core/conversation.hpp>
 #include <ecso/detail/json_text.hpp>
+#include <ecso/detail/text.hpp>
 #include <ecso/gateway/chat_parts.hpp>
+#include <ecso/gateway/client_context.hpp>
 #include <ecso/gateway/client_images.hpp>
 #include <ecso/gateway/exact_names.hpp>
 #include <ecso/gateway/json_path.hpp>
+#include <ecso/gateway/readable.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -18,8 +22,8 @@ namespace ecso::gateway {
 /// Anthropic API reference, "Messages". Not thread safe.
 class AnthropicTurns {
  public:
-  /// @param images takes the images; must outlive this.
-  explicit AnthropicTurns(ClientImages& images) noexcept : images_{images} {}
+  /// @param images takes those of the turns, `context` what else their messages say; both must outlive this.
+  AnthropicTurns(ClientImages& images, ClientContext& context) noexcept : images_{images}, context_{context} {}
 
   /// The turn that `system` makes. @throws Error (bad_input) that names the place; so does `turn`.
   [[nodiscard]] Message system(detail::JsonValue content, const JsonPath& path) {
@@ -37,6 +41,7 @@ class AnthropicTurns {
     if (role != "user" && role != "assistant") role_path.refuse("must be user or assistant");
     Message turn{role == "user" ? Role::user : Role::assistant, {}};
     read_content(message["content"], path / "content", turn);
+    context_.add_others(message, {"role", "content"}, path);
     return turn;
   }
 
@@ -73,16 +78,21 @@ class AnthropicTurns {
     const bool is_user = turn.role == Role::user;
     const bool is_assistant = turn.role == Role::assistant;
     if (type == "text") {
-      add(turn, required_text(block["text"], path / "text"));
+      add_text(block, path, turn);
     } else if (type == "image" && is_user) {
-      add_image(block, path / "source", turn);
+      add_image(block, path, turn);
     } else if (type == "tool_result" && is_user) {
       if (const auto content = block["content"]; content && !content.is_null()) read_result(content, path / "content", turn);
+      context_.add_others(block, {"type", "content"}, path);
     } else if (type == "tool_use" && is_assistant) {
       add(turn, required_text(block["name"], path / "name") + "(" + readable_json(block["input"]) + ")");
+      context_.add_others(block, {"type", "name", "input"}, path);
     } else if (type == "thinking" && is_assistant) {
       add(turn, required_text(block["thinking"], path / "thinking"));
-    } else if (type != "redacted_thinking" || !is_assistant) {
+      context_.add_others(block, {"type", "thinking", is_opaque(block["signature"]) ? "signature" : "type"}, path);
+    } else if (type == "redacted_thinking" && is_assistant) {
+      context_.add_others(block, {"type", is_opaque(block["data"]) ? "data" : "type"}, path);
+    } else {
       refuse_type(type, turn.role == Role::system ? "a system prompt" : is_user ? "a user turn" : "an assistant turn", path);
     }
   }
@@ -95,30 +105,50 @@ class AnthropicTurns {
       const JsonPath place = path / index++;
       const std::string type = type_of(block, place);
       if (type == "text") {
-        add(turn, required_text(block["text"], place / "text"));
+        add_text(block, place, turn);
       } else if (type == "image") {
-        add_image(block, place / "source", turn);
+        add_image(block, place, turn);
       } else {
         refuse_type(type, "a tool's result", place);
       }
     }
   }
 
+  void add_text(detail::JsonValue block, const JsonPath& path, Message& turn) {
+    ClientContext::require_bare(block, {"type", "text", "citations"}, path);
+    context_.add("citations", block["citations"], path / "citations");
+    add(turn, required_text(block["text"], path / "text"));
+  }
+
   void add_image(detail::JsonValue block, const JsonPath& path, Message& turn) {
+    ClientContext::require_bare(block, {"type", "source"}, path);
     const detail::JsonValue source = block["source"];
-    if (!source.is_object()) path.refuse(source ? "must be an object" : "is missing");
-    require_exact_names(source, {"type", "data", "url", "media_type"}, path);
-    const std::string type = required_text(source["type"], path / "type");
+    const JsonPath source_path = path / "source";
+    if (!source.is_object()) source_path.refuse(source ? "must be an object" : "is missing");
+    require_exact_names(source, {"type", "data", "url", "media_type"}, source_path);
+    const std::string type = required_text(source["type"], source_path / "type");
     if (type == "base64") {
-      turn.parts.emplace_back(images_.add_base64(source["data"], block.raw(), path / "data"));
+      require_media_type(source["media_type"], source_path / "media_type");
+      ClientContext::require_bare(source, {"type", "media_type", "data"}, source_path);
+      turn.parts.emplace_back(images_.add_base64(source["data"], block.raw(), source_path / "data"));
     } else if (type == "url") {
-      turn.parts.emplace_back(images_.add_url(source["url"], block.raw(), path / "url"));
+      ClientContext::require_bare(source, {"type", "url"}, source_path);
+      turn.parts.emplace_back(images_.add_url(source["url"], block.raw(), source_path / "url"));
     } else {
-      refuse_type(type, "an image's source", path);
+      refuse_type(type, "an image's source", source_path);
     }
   }
 
+  /// Servers write it before the data, in a URI that must not become another.
+  static void require_media_type(detail::JsonValue value, const JsonPath& path) {
+    const auto is_sign = [](char c) {
+      return detail::is_letter(c) || (c >= '0' && c <= '9') || c == '/' || c == '+' || c == '-';
+    };
+    if (value && !value.is_null() && !std::ranges::all_of(value.plain().value_or(" "), is_sign)) path.refuse("is no media type");
+  }
+
   ClientImages& images_;
+  ClientContext& context_;
 };
 
 }  // namespace ecso::gateway

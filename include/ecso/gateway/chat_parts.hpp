@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ecso/detail/json_out.hpp>
 #include <ecso/detail/json_text.hpp>
 #include <ecso/detail/server_json.hpp>
 #include <ecso/error.hpp>
@@ -8,13 +7,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-/// What the chat formats have in common: reading the JSON of clients and upstreams, and small changes to it. Pure.
+/// What the chat formats have in common: reading the JSON of upstreams, and small changes to JSON. Pure.
 namespace ecso::gateway {
 
 /// A stranger's text as a short piece of one line of UTF-8, for a message.
@@ -23,57 +23,12 @@ namespace ecso::gateway {
   return detail::one_line(text, {}, max_characters);
 }
 
-/// The value as JSON with the escapes of its texts read, but for those that JSON needs: what a model can read.
-[[nodiscard]] inline std::string readable_json(detail::JsonValue value) {
-  if (value.raw().find('\\') == std::string_view::npos) return std::string{value.raw()};
-  std::string json;
-  detail::JsonOut out{json};
-  const auto write = [&](const auto& self, detail::JsonValue each) -> void {
-    if (each.is_string()) {
-      out.string(each.text());
-    } else if (each.is_array()) {
-      std::string_view before = "[";
-      for (const detail::JsonValue item : each.items()) {
-        out.raw(std::exchange(before, ","));
-        self(self, item);
-      }
-      out.raw(each.size() == 0 ? "[]" : "]");
-    } else if (each.is_object()) {
-      std::string_view before = "{";
-      for (const detail::JsonMember& member : each.members()) {
-        out.raw(std::exchange(before, ",")).string(member.key.text()).raw(":");
-        self(self, member.value);
-      }
-      out.raw(each.size() == 0 ? "{}" : "}");
-    } else {
-      out.raw(each.raw());
-    }
-  };
-  write(write, value);
-  return json;
+/// Whether a name is among others.
+[[nodiscard]] inline bool is_among(std::span<const std::string_view> names, std::string_view name) noexcept {
+  return std::ranges::find(names, name) != names.end();
 }
-
-/// Adds a text to others, on a line of its own.
-inline void append_line(std::string& out, std::string_view text) {
-  if (text.empty()) return;
-  if (!out.empty()) out += '\n';
-  out += text;
-}
-
-/// Adds every text in `value`, each on a line of its own, but for what stands in members of the names in `except`, at any depth.
-inline void append_texts(detail::JsonValue value, std::span<const std::string_view> except, std::string& out) {
-  std::string storage;
-  if (value.is_string()) return append_line(out, value.text(storage));
-  for (const detail::JsonValue item : value.items()) append_texts(item, except, out);
-  for (const detail::JsonMember& member : value.members()) {
-    if (std::ranges::find(except, member.key.text(storage)) == except.end()) append_texts(member.value, except, out);
-  }
-}
-
-/// Whether there is a text in `value`.
-[[nodiscard]] inline bool has_text(detail::JsonValue value) {
-  const auto member_has = [](const detail::JsonMember& member) { return has_text(member.value); };
-  return value.is_string() || std::ranges::any_of(value.items(), has_text) || std::ranges::any_of(value.members(), member_has);
+[[nodiscard]] inline bool is_among(std::initializer_list<std::string_view> names, std::string_view name) noexcept {
+  return std::ranges::find(names, name) != names.end();
 }
 
 /// The JSON of a reply or of an event. The text must outlive it.

@@ -78,7 +78,8 @@ class UpstreamAnswer {
   [[nodiscard]] virtual std::string release(std::span<const Release> releases, const ReleaseNote& note) = 0;
 
   /// Of a streamed answer with one choice under way: the events not given out yet whose text lies within the first
-  /// `verified_bytes` bytes of `text_so_far()`. Events that end the answer stay.
+  /// `verified_bytes` bytes of `text_so_far()`. Events stay that end the answer, and all from the first on that calls a tool or
+  /// tells what is not text.
   [[nodiscard]] virtual std::string release_some(std::size_t verified_bytes) {
     static_cast<void>(verified_bytes);
     return {};

@@ -4,14 +4,15 @@
 #include <ecso/core/trace.hpp>
 #include <ecso/detail/json_text.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/answer_text.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
 #include <ecso/gateway/openai_choice.hpp>
-#include <ecso/gateway/openai_turns.hpp>
+#include <ecso/gateway/openai_logprobs.hpp>
+#include <ecso/gateway/openai_said.hpp>
+#include <ecso/gateway/readable.hpp>
 
-#include <algorithm>
 #include <cstddef>
-#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,6 +32,11 @@ class OpenAiAnswer final : public UpstreamAnswer {
 
   void finish() override {
     json_.emplace(reply_json(body_));
+    if (auto bare = without_note(json_->root())) {
+      json_.reset();
+      body_ = std::move(*bare);
+      json_.emplace(reply_json(body_));
+    }
     const detail::JsonValue list = json_->root()["choices"];
     if (!list.is_array() || list.size() == 0)
       throw Error{Errc::bad_reply, "no choices in the reply: " + detail::excerpt_of(body_, {})};
@@ -38,24 +44,27 @@ class OpenAiAnswer final : public UpstreamAnswer {
     choices_.assign(list.size(), {});
     for (const detail::JsonValue choice : list.items()) {
       const std::size_t number = openai_choice_number(choice, order_.size(), choices_.size());
-      if (choices_[number]) throw Error{Errc::bad_reply, "two choices have the same index"};
+      if (choices_[number].json) throw Error{Errc::bad_reply, "two choices have the same index"};
       if (!choice["message"].is_object()) throw Error{Errc::bad_reply, "a choice without a message"};
-      choices_[number] = choice;
+      choices_[number] = {choice, everything_of(choice)};
       order_.push_back(number);
     }
+    counts_.take_usage(json_->root()["usage"]);
   }
 
   [[nodiscard]] std::size_t choices() const override { return choices_.size(); }
 
   [[nodiscard]] Reply reply(std::size_t choice, AnswerText which) const override {
-    const detail::JsonValue json = choices_.at(choice);
+    const Choice& said = choices_.at(choice);
+    const detail::JsonValue message = said.json["message"];
     Reply reply;
-    reply.text = which == AnswerText::content ? content_of(json["message"]) : everything_of(json);
-    if (which == AnswerText::everything) append_beside_choices(json_->root(), reply.text);
-    reply.finish_reason = openai_finish_reason(json["finish_reason"]);
+    reply.text = which == AnswerText::content ? content_of(message) : said.everything;
+    reply.finish_reason = openai_finish_reason(said.json["finish_reason"]);
     if (choice == 0) reply.usage = openai_usage(json_->root());
-    reply.logprobs = openai_logprobs(json);
+    reply.logprobs = openai_logprobs(said.json);
     reply.model = json_->root()["model"].text();
+    reply.counts = counts_.counts(which, openai_reasoning(message).size());
+    if (choices_.size() > 1) reply.counts.text = 0;
     return reply;
   }
 
@@ -63,7 +72,7 @@ class OpenAiAnswer final : public UpstreamAnswer {
   [[nodiscard]] static detail::JsonValue first_choice_of(const UpstreamAnswer& answer) {
     const auto* whole = dynamic_cast<const OpenAiAnswer*>(&answer);
     if (whole == nullptr || whole->choices_.empty()) throw Error{Errc::internal, "no whole chat completion to take a choice of"};
-    return whole->choices_.front();
+    return whole->choices_.front().json;
   }
 
   [[nodiscard]] std::string release(std::span<const Release> releases, const ReleaseNote& note) override {
@@ -94,27 +103,22 @@ class OpenAiAnswer final : public UpstreamAnswer {
   }
 
  private:
+  struct Choice {
+    detail::JsonValue json = {};
+    std::string everything = {};
+  };
+
   [[nodiscard]] static std::string content_of(detail::JsonValue message) {
     std::string text = openai_content(message["content"]);
     return text.empty() ? message["refusal"].text() : text;
   }
 
-  [[nodiscard]] static std::string everything_of(detail::JsonValue choice) {
-    const detail::JsonValue message = choice["message"];
-    const detail::JsonValue calls = message["tool_calls"];
-    const detail::JsonValue function = message["function_call"];
-    std::string said = openai_content(message["content"]);
-    append_other_content(message["content"], said);
-    append_other_texts(message, {"content", "tool_calls", "function_call"}, said);
-    for (const detail::JsonValue call : calls.items()) append_all_of_call(call, said);
-    if (!calls.is_array()) append_texts(calls, openai_unsaid, said);
-    if (function["name"].is_string()) {
-      append_function(function, "arguments", said);
-      append_other_texts(function, {"name", "arguments"}, said);
-    } else {
-      append_texts(function, openai_unsaid, said);
-    }
-    append_other_texts(choice, {"message"}, said);
+  [[nodiscard]] std::string everything_of(detail::JsonValue choice) const {
+    std::string said = openai_everything(choice);
+    const ToldTokens told = openai_told_tokens(choice["logprobs"]);
+    append_line(said, told.other);
+    append_beside_choices(json_->root(), said);
+    if (said.find(told.text) == said.npos) append_line(said, told.text);
     return said;
   }
 
@@ -124,7 +128,7 @@ class OpenAiAnswer final : public UpstreamAnswer {
       body += std::exchange(before, ",");
       const Release& release = releases[number];
       if (release.path == Path::direct) {
-        body += choices_[number].raw();
+        body += choices_[number].json.raw();
       } else if (release.path == Path::refused) {
         body.append("{\"index\":").append(std::to_string(number)).append(R"(,"message":{"role":"assistant","content":)");
         body.append(openai_string(release.refusal)).append(R"(},"logprobs":null,"finish_reason":"stop"})");
@@ -138,8 +142,9 @@ class OpenAiAnswer final : public UpstreamAnswer {
   std::size_t max_choices_;
   std::string body_;
   std::optional<detail::JsonText> json_;
-  std::vector<detail::JsonValue> choices_;
+  std::vector<Choice> choices_;
   std::vector<std::size_t> order_;  ///< Their numbers as they stand in the body.
+  OpenAiCounts counts_;
 };
 
 }  // namespace ecso::gateway

@@ -5,11 +5,14 @@
 #include <ecso/core/trace.hpp>
 #include <ecso/detail/json_text.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/answer_text.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
 #include <ecso/gateway/openai_choice.hpp>
 #include <ecso/gateway/openai_chunks.hpp>
+#include <ecso/gateway/openai_said.hpp>
 #include <ecso/gateway/openai_streamed_choice.hpp>
+#include <ecso/gateway/readable.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -39,7 +42,7 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
   void finish() override {
     if (choices_.empty()) throw Error{Errc::bad_reply, "no choices in the stream"};
     for (OpenAiStreamedChoice& choice : choices_) {
-      if (!choice.has_begun()) throw Error{Errc::bad_reply, "the choices of the stream are not numbered 0, 1, …"};
+      if (!choice.has_begun()) throw Error{Errc::bad_reply, "a choice of the stream, of those numbered 0, 1, …, has no delta"};
       if (!is_done_ && !choice.has_ended()) {
         throw Error{Errc::bad_reply, "the stream ended before the answer did, after " +
                                          std::to_string(choice.everything().size()) + " bytes of its text"};
@@ -55,6 +58,8 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
     if (which == AnswerText::everything) append_line(reply.text, beside_);
     if (choice == 0) reply.usage = usage_;
     reply.model = head_.model();
+    reply.counts = counts_.counts(which, choices_.at(choice).thought_bytes());
+    if (choices_.size() > 1) reply.counts.text = 0;
     return reply;
   }
 
@@ -86,10 +91,11 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
 
   [[nodiscard]] std::string release_some(std::size_t verified_bytes) override {
     std::string events;
-    if (choices_.size() > 1) return events;
+    if (choices_.size() != 1 || choices_.front().has_other_tokens()) return events;
     for (; next_ < chunks_.size(); ++next_) {
       const Chunk& chunk = chunks_[next_];
-      if (chunk.ends || chunk.text_end > verified_bytes) break;
+      if (chunk.stays || chunk.text_end > verified_bytes) break;
+      released_bytes_ = chunk.text_end;
       // What stands beside the choice has been seen by no check.
       events += "data: ";
       events += chunk.has_other_text ? without_other_text(json_of(chunk)) : std::string{json_of(chunk)};
@@ -97,6 +103,8 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
     }
     return events;
   }
+
+  [[nodiscard]] std::size_t released_bytes() const override { return released_bytes_; }
 
   [[nodiscard]] std::string release_end(std::string_view last_words, const ReleaseNote& note) override {
     OpenAiChunkWriter out{head_};
@@ -113,7 +121,7 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
     std::size_t begin = 0;
     std::size_t size = 0;
     std::size_t text_end = 0;     ///< How much of choice 0 must be verified for it to leave.
-    bool ends = false;            ///< It, or one before it, ends the answer.
+    bool stays = false;           ///< It, or one before it, ends the answer or calls a tool.
     bool has_other_text = false;  ///< Beside its choices.
   };
 
@@ -129,6 +137,7 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
     }
     const detail::JsonText text = reply_json(data);
     const detail::JsonValue root = text.root();
+    if (const auto bare = without_note(root)) return take(*bare);
     if (!head_.is_known()) head_ = OpenAiChunkHead{root};
     Chunk chunk{.begin = json_.size(), .size = data.size()};
     if (root["choices"] && !root["choices"].is_array()) throw Error{Errc::bad_reply, "the choices of a chunk are no array"};
@@ -138,14 +147,15 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
       if (number >= max_choices_) throw Error{Errc::bad_reply, "more choices than were asked for"};
       if (number >= choices_.size()) choices_.resize(number + 1);
       choices_[number].take(choice);
-      if (choices_[number].has_ended()) has_end_ = true;
+      if (choices_[number].has_ended() || choices_[number].has_call()) stays_ = true;
     }
     if (root["usage"].is_object()) {
       usage_ = openai_usage(root);
+      counts_.take_usage(root["usage"]);
       last_usage_ = chunks_.size();
-      if (place == 0) has_end_ = true;
+      if (place == 0) stays_ = true;
     }
-    chunk.ends = has_end_;
+    chunk.stays = stays_;
     chunk.text_end = choices_.empty() ? 0 : choices_.front().told_bytes();
     chunk.has_other_text = append_beside_choices(root, beside_);
     // An event of several lines: in JSON that stands on its own, a line break is no more than a space.
@@ -204,9 +214,11 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
   OpenAiChunkHead head_;
   std::string beside_;  ///< Texts of the chunks that no choice has.
   Usage usage_;
+  OpenAiCounts counts_;
   std::size_t last_usage_ = static_cast<std::size_t>(-1);  ///< The chunk that has it.
   std::size_t next_ = 0;                                   ///< The first chunk that has not left.
-  bool has_end_ = false;
+  std::size_t released_bytes_ = 0;                         ///< Of choice 0.
+  bool stays_ = false;                                     ///< What comes now is not given out before the answer is over.
   bool is_done_ = false;
 };
 

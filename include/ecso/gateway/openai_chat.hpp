@@ -9,12 +9,14 @@
 #include <ecso/error.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
+#include <ecso/gateway/client_context.hpp>
 #include <ecso/gateway/client_images.hpp>
 #include <ecso/gateway/exact_names.hpp>
 #include <ecso/gateway/json_path.hpp>
 #include <ecso/gateway/openai_answer.hpp>
 #include <ecso/gateway/openai_answer_stream.hpp>
 #include <ecso/gateway/openai_turns.hpp>
+#include <ecso/gateway/readable.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -40,7 +42,10 @@ class OpenAiChat final : public ClientChat {
     if (!root.is_object()) path.refuse("the body must be a JSON object");
     require_exact_names(root, {"messages", "model", "stream", "stream_options", "n", "modalities"}, path);
     read_options(root, path, limits);
-    read_messages(root["messages"], path / "messages");
+    ClientContext context;
+    context.add_options(root, {"messages", "modalities", "n", "stream"}, path);
+    read_messages(root["messages"], path / "messages", context);
+    conversation_.context = std::move(context).text();
   }
 
   [[nodiscard]] const Conversation& conversation() const noexcept override { return conversation_; }
@@ -171,7 +176,6 @@ class OpenAiChat final : public ClientChat {
 
   void read_options(detail::JsonValue root, const JsonPath& path, const ChatLimits& limits) {
     const auto is_given = [](detail::JsonValue value) { return value && !value.is_null(); };
-    OpenAiTurns::refuse_media(root, path);
     if (const auto model = root["model"]; is_given(model)) {
       if (!model.is_string()) (path / "model").refuse("must be a string");
       model_ = model.text();
@@ -193,9 +197,9 @@ class OpenAiChat final : public ClientChat {
     wants_usage_ = root["stream_options"]["include_usage"].boolean().value_or(false);
   }
 
-  void read_messages(detail::JsonValue messages, const JsonPath& path) {
+  void read_messages(detail::JsonValue messages, const JsonPath& path, ClientContext& context) {
     if (!messages.is_array()) path.refuse(messages ? "must be an array" : "is missing");
-    OpenAiTurns reader{images_};
+    OpenAiTurns reader{images_, context};
     std::vector<Message> turns;
     turns.reserve(messages.size());
     messages_.reserve(messages.size());

@@ -9,7 +9,7 @@
 #include <ecso/error.hpp>
 #include <ecso/gateway/chat_parts.hpp>
 #include <ecso/gateway/client_chat.hpp>
-#include <ecso/gateway/openai_turns.hpp>
+#include <ecso/gateway/openai_said.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -20,93 +20,9 @@
 #include <string_view>
 #include <vector>
 
-/// What whole and streamed chat completions have in common: reading a choice, and JSON for what leaves in its place.
+/// What whole and streamed chat completions have in common: what stands in a choice beside what it says, and JSON for what leaves
+/// in its place.
 namespace ecso::gateway {
-
-/// Members of a choice whose texts are no part of the answer, at any depth. Whatever else has a text may be one.
-inline constexpr std::string_view openai_unsaid[] = {"content_filter_results",
-                                                     "finish_reason",
-                                                     "id",
-                                                     "index",
-                                                     "logprobs",
-                                                     "native_finish_reason",
-                                                     "role",
-                                                     "signature",
-                                                     "stop_reason",
-                                                     "thought_signature",
-                                                     "type"};
-
-/// Members of a completion that say nothing of what a choice says.
-inline constexpr std::string_view openai_head[] = {"id",           "object",
-                                                   "created",      "model",
-                                                   "provider",     "usage",
-                                                   "service_tier", "system_fingerprint",
-                                                   "metadata",     "prompt_filter_results"};
-
-/// Whether a member of a completion may leave when the choices do not all leave as they came: some servers repeat them beside.
-/// Never those that the gateway writes itself.
-[[nodiscard]] inline bool is_beside_choices(std::string_view name, detail::JsonValue value) {
-  if (name == "choices" || name == "ecso") return false;
-  return std::ranges::find(openai_head, name) != std::ranges::end(openai_head) || !has_text(value);
-}
-
-/// Adds the texts of a completion that stand beside its choices, which may repeat what these say. Tells whether there are any.
-inline bool append_beside_choices(detail::JsonValue root, std::string& out) {
-  bool has_any = false;
-  for (const detail::JsonMember& member : root.members()) {
-    const std::string name = member.key.text();
-    if (name == "choices" || name == "ecso" || is_beside_choices(name, member.value)) continue;
-    append_texts(member.value, openai_unsaid, out);
-    has_any = true;
-  }
-  return has_any;
-}
-
-/// A content as it stands in messages and deltas: a text, or the texts of an array of parts.
-[[nodiscard]] inline std::string openai_content(detail::JsonValue content) {
-  std::string text = content.text();
-  for (const detail::JsonValue part : content.items()) text += part.is_string() ? part.text() : part["text"].text();
-  return text;
-}
-
-/// Adds the texts of an object's members but for those named, and for what is no part of an answer.
-inline void append_other_texts(detail::JsonValue object, std::initializer_list<std::string_view> known, std::string& out) {
-  std::string storage;
-  const auto is_among = [](std::span<const std::string_view> names, std::string_view name) {
-    return std::ranges::find(names, name) != names.end();
-  };
-  for (const detail::JsonMember& member : object.members()) {
-    const std::string_view name = member.key.text(storage);
-    if (!is_among({known.begin(), known.size()}, name) && !is_among(openai_unsaid, name))
-      append_texts(member.value, openai_unsaid, out);
-  }
-}
-
-/// What the parts of a content say beside their texts.
-inline void append_other_content(detail::JsonValue content, std::string& out) {
-  if (content.is_object()) append_other_texts(content, {}, out);
-  for (const detail::JsonValue part : content.items()) {
-    if (part.is_array()) append_texts(part, openai_unsaid, out);
-    if (part["text"].is_string()) {
-      append_other_texts(part, {"text"}, out);
-    } else {
-      append_other_texts(part, {}, out);
-    }
-  }
-}
-
-/// All that the call of a tool says: "name(arguments)", then what else there is.
-inline void append_all_of_call(detail::JsonValue call, std::string& out) {
-  if (!call.is_object()) return append_texts(call, openai_unsaid, out);
-  const auto append = [&](detail::JsonValue function, std::string_view arguments) {
-    if (!function["name"].is_string()) return append_texts(function, openai_unsaid, out);
-    append_function(function, arguments, out);
-    append_other_texts(function, {"name", arguments}, out);
-  };
-  append(call["function"], "arguments");
-  append(call["custom"], "input");
-  append_other_texts(call, {"function", "custom"}, out);
-}
 
 [[nodiscard]] inline FinishReason openai_finish_reason(detail::JsonValue value) {
   return detail::finish_reason_of(detail::Json(value.text()));
@@ -120,6 +36,30 @@ inline void append_all_of_call(detail::JsonValue call, std::string& out) {
           .completion_tokens = count_of(usage["completion_tokens"])};
 }
 
+/// What the model read and wrote, of a completion with one choice. What it thought is told where servers give the thoughts; where
+/// they give less, such as a summary of them, they do not count.
+class OpenAiCounts {
+ public:
+  void take_usage(detail::JsonValue usage) {
+    prompt_ = count_of(usage["prompt_tokens"]);
+    completion_ = count_of(usage["completion_tokens"]);
+    reasoning_ = count_of(usage["completion_tokens_details"]["reasoning_tokens"]);
+  }
+
+  /// @param thoughts how many bytes of the text are thoughts.
+  [[nodiscard]] TokenCounts counts(AnswerText which, std::size_t thoughts) const noexcept {
+    // A token has a byte at the least.
+    const bool has_all = which == AnswerText::everything && std::cmp_greater_equal(thoughts, reasoning_);
+    if (which == AnswerText::content && thoughts != 0) return {.prompt = prompt_};
+    return {.prompt = prompt_, .text = has_all ? completion_ : std::max<std::int64_t>(completion_ - reasoning_, 0)};
+  }
+
+ private:
+  std::int64_t prompt_ = 0;
+  std::int64_t completion_ = 0;
+  std::int64_t reasoning_ = 0;
+};
+
 /// The value of a member "usage" with the numbers of `usage` where it has any.
 [[nodiscard]] inline std::string with_usage(detail::JsonValue value, const Usage& usage) {
   JsonEdits edits{value.raw()};
@@ -128,19 +68,6 @@ inline void append_all_of_call(detail::JsonValue call, std::string& out) {
   edits.set_number(value["total_tokens"], usage.prompt_tokens + usage.completion_tokens);
   edits.set_number(value["prompt_tokens_details"]["cached_tokens"], usage.cached_tokens);
   return edits.text();
-}
-
-[[nodiscard]] inline std::vector<TokenLogprobs> openai_logprobs(detail::JsonValue choice) {
-  constexpr double impossible = -9999.0;  // As the OpenAI API has it.
-  std::vector<TokenLogprobs> tokens;
-  for (const detail::JsonValue item : choice["logprobs"]["content"].items()) {
-    TokenLogprobs token{item["token"].text(), item["logprob"].number().value_or(impossible), {}};
-    for (const detail::JsonValue other : item["top_logprobs"].items()) {
-      token.top.push_back({other["token"].text(), other["logprob"].number().value_or(impossible)});
-    }
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
 }
 
 /// The number of a choice: its index, or its place where it has none.

@@ -26,7 +26,8 @@ class OpenAiChunkHead {
   explicit OpenAiChunkHead(detail::JsonValue chunk) : model_{chunk["model"].text()} {
     for (const std::string_view name : {"id", "object", "created", "model", "service_tier", "system_fingerprint"}) {
       const detail::JsonValue value = chunk[name];
-      if (value) json_.append("\"").append(name).append("\":").append(value.raw()).append(",");
+      if (value && !value.is_array() && !value.is_object())
+        json_.append("\"").append(name).append("\":").append(value.raw()).append(",");
     }
     is_known_ = true;
   }

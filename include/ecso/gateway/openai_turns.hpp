@@ -5,12 +5,13 @@
 #include <ecso/detail/json_text.hpp>
 #include <ecso/error.hpp>
 #include <ecso/gateway/chat_parts.hpp>
+#include <ecso/gateway/client_context.hpp>
 #include <ecso/gateway/client_images.hpp>
 #include <ecso/gateway/exact_names.hpp>
 #include <ecso/gateway/json_path.hpp>
+#include <ecso/gateway/openai_calls.hpp>
+#include <ecso/gateway/readable.hpp>
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -19,25 +20,12 @@
 
 namespace ecso::gateway {
 
-/// A call as text, "name(arguments)"; nothing of what is none. What stands in the member `arguments` is a text or any JSON.
-inline void append_function(detail::JsonValue function, std::string_view arguments, std::string& out) {
-  const detail::JsonValue given = function[arguments];
-  if (!function["name"] && !given) return;
-  append_line(out, function["name"].text() + "(" + (given.is_string() ? given.text() : readable_json(given)) + ")");
-}
-
-/// The call of a tool, as it stands in requests and replies alike, as text.
-inline void append_tool_call(detail::JsonValue call, std::string& out) {
-  append_function(call["function"], "arguments", out);
-  append_function(call["custom"], "input", out);
-}
-
 /// Reads the messages of a chat completions request. What could not be shown to a check is refused. Source: OpenAI API reference,
 /// "Create chat completion". Not thread safe.
 class OpenAiTurns {
  public:
-  /// @param images takes those of the turns.
-  explicit OpenAiTurns(ClientImages& images) : images_{images} {}
+  /// @param images takes those of the turns, `context` what else their messages say; both must outlive this.
+  OpenAiTurns(ClientImages& images, ClientContext& context) : images_{images}, context_{context} {}
 
   /// The turn that a message makes; a tool's result is the user's.
   /// @throws Error (bad_input) that names the JSON path.
@@ -45,7 +33,6 @@ class OpenAiTurns {
     if (!message.is_object()) path.refuse("must be an object");
     require_exact_names(message, {"role", "content", "refusal", "tool_calls", "function_call"}, path);
     Message turn{role_of(message["role"], path / "role"), {}};
-    refuse_media(message, path);
     const detail::JsonValue content = message["content"];
     const JsonPath content_path = path / "content";
     if (content.is_array()) {
@@ -56,24 +43,16 @@ class OpenAiTurns {
     } else if (turn.role != Role::assistant || (content && !content.is_null())) {
       content_path.refuse(content ? "must be a string or an array of parts" : "is missing");
     }
-    if (turn.role == Role::assistant) add(turn, said_beside_content(message));
-    return turn;
-  }
-
-  /// Members by which servers take images or sound elsewhere than in a part, which no check would see.
-  /// @throws Error (bad_input) if `object` has one that is not null.
-  static void refuse_media(detail::JsonValue object, const JsonPath& path) {
-    constexpr std::array<std::string_view, 17> names{
-        "attachments", "audio",           "audio_url",        "file",       "files",       "image",
-        "image_data",  "image_embeds",    "image_url",        "image_urls", "input_audio", "images",
-        "media",       "multimodal_data", "multi_modal_data", "video",      "videos"};
+    std::string said;
     std::string storage;
-    for (const detail::JsonMember& member : object.members()) {
+    for (const detail::JsonMember& member : message.members()) {
       const std::string_view name = member.key.text(storage);
-      if (!member.value.is_null() && std::ranges::find(names, folded_name(name)) != names.end()) {
-        (path / name).refuse("cannot be checked here; images go into parts of the type image_url");
-      }
+      if (name == "role" || name == "content") continue;
+      if (turn.role != Role::assistant || !read_said(name, member.value, path / name, said))
+        context_.add(name, member.value, path / name);
     }
+    add(turn, std::move(said));
+    return turn;
   }
 
  private:
@@ -90,13 +69,35 @@ class OpenAiTurns {
     path.refuse("\"" + one_line(role) + "\" is none of system, developer, user, assistant, tool, function");
   }
 
-  [[nodiscard]] static std::string said_beside_content(detail::JsonValue message) {
-    std::string said;
-    std::string storage;
-    append_line(said, message["refusal"].text(storage));
-    for (const detail::JsonValue call : message["tool_calls"].items()) append_tool_call(call, said);
-    append_function(message["function_call"], "arguments", said);
-    return said;
+  /// Adds what an assistant has said beside the content. False if the member is nothing of the kind.
+  [[nodiscard]] bool read_said(std::string_view name, detail::JsonValue value, const JsonPath& path, std::string& said) {
+    if (name == "refusal" && value.is_string()) {
+      append_line(said, value.text());
+    } else if (name == "tool_calls" && value.is_array()) {
+      std::size_t index = 0;
+      for (const detail::JsonValue call : value.items()) read_call(call, path / index++, said);
+    } else if (name == "function_call" && value.is_object()) {
+      read_function(value, "arguments", path, said);
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  void read_call(detail::JsonValue call, const JsonPath& path, std::string& said) {
+    if (!call.is_object()) return context_.add({}, call, path);
+    require_exact_names(call, {"id", "type", "index", "function", "custom"}, path);
+    read_function(call["function"], "arguments", path / "function", said);
+    read_function(call["custom"], "input", path / "custom", said);
+    context_.add_others(call, {"function", "custom"}, path);
+  }
+
+  void read_function(detail::JsonValue function, std::string_view arguments, const JsonPath& path, std::string& said) {
+    if (!function.is_object()) return context_.add({}, function, path);
+    require_exact_names(function, {"name", arguments}, path);
+    append_function(function, arguments, said);
+    // A name that is no text is not said.
+    context_.add_others(function, {arguments, function["name"].is_string() ? "name" : arguments}, path);
   }
 
   static std::string text_member(detail::JsonValue object, std::string_view name, const JsonPath& path) {
@@ -111,9 +112,10 @@ class OpenAiTurns {
     require_exact_names(part, {"type", "text", "refusal", "image_url"}, path);
     const std::string type = text_member(part, "type", path);
     if (type == "text" || type == "refusal") {
-      refuse_media(part, path);
+      ClientContext::require_bare(part, {"type", type}, path);
       add(turn, text_member(part, type, path));
     } else if (type == "image_url") {
+      ClientContext::require_bare(part, {"type", type}, path);
       turn.parts.emplace_back(image_of(part, path));
     } else {
       (path / "type").refuse("\"" + one_line(type) + "\" cannot be checked; known are text, refusal and image_url");
@@ -126,10 +128,12 @@ class OpenAiTurns {
     // Some servers take the URL without the object around it.
     if (!image.is_object()) return images_.add_url(image, part.raw(), image_path);
     require_exact_names(image, {"url"}, image_path);
+    ClientContext::require_bare(image, {"url"}, image_path);
     return images_.add_url(image["url"], part.raw(), image_path / "url");
   }
 
   ClientImages& images_;
+  ClientContext& context_;
 };
 
 }  // namespace ecso::gateway

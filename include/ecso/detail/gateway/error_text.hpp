@@ -4,7 +4,7 @@
 #include <ecso/detail/json_text.hpp>
 #include <ecso/detail/utf8.hpp>
 #include <ecso/error.hpp>
-#include <ecso/gateway/chat_parts.hpp>
+#include <ecso/gateway/readable.hpp>
 
 #include <algorithm>
 #include <cstddef>
