@@ -155,6 +155,7 @@ struct Walk {
         ++refused;
         if (outcome.text != policy.refusal) violates("a refusal has another text");
         return;
+      case Path::stopped: return violates("a protocol stopped an answer, of which it lets nothing out early");
       case Path::direct:
       case Path::eyes_closed: break;
     }

@@ -37,7 +37,8 @@ struct ChatUpstreamOptions {
   std::function<bool(RawServer::Connection&, Step)> instead = {};
 };
 
-/// A server of the OpenAI chat API. `hold(step)` makes calls of that step wait, without an answer, until the client has gone.
+/// A server of the OpenAI chat API and of the Messages API. `hold(step)` makes calls of that step wait, without an answer, until
+/// the client has gone.
 class ChatUpstream {
  public:
   using milliseconds = std::chrono::milliseconds;
@@ -118,19 +119,24 @@ class ChatUpstream {
   }
 
   bool answer(RawServer::Connection& connection, Step step) {
+    const bool is_messages = connection.last_head().starts_with("POST /v1/messages");
+    const ServerKind& kind = is_messages ? static_cast<const ServerKind&>(messages_) : chat_;
     const std::string body = connection.last_body();
-    if (step != Step::answer) return connection.send(http_response(200, kind_.whole(text_of(step, body), Ending::stop)));
-    if (!kind_.wants_stream({0, {}, body}))
-      return connection.send(http_response(200, kind_.whole(options_.answer, Ending::stop)));
+    if (step != Step::answer) return connection.send(http_response(200, kind.whole(text_of(step, body), Ending::stop)));
+    if (!kind.wants_stream({0, {}, body})) return connection.send(http_response(200, kind.whole(options_.answer, Ending::stop)));
     std::string start{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"};
+    if (const std::string opening = kind.opening(); !opening.empty()) start += chunk(opening);
     if (!connection.send(start)) return false;
     const std::size_t size = options_.answer.size() / std::max<std::size_t>(options_.stream_pieces, 1) + 1;
     for (std::size_t at = 0; at < options_.answer.size(); at += size) {
-      if (!connection.send(chunk(event(options_.answer.substr(at, size))))) return false;
+      const auto parts = kind.messages(options_.answer.substr(at, size), Ending::missing, {});
+      if (!connection.send(chunk(kind.frame(parts[0]) + kind.frame(parts[1])))) return false;
       if (options_.stream_pause.count() > 0 && !connection.pause(options_.stream_pause)) return false;
     }
-    const auto end = kind_.messages("", Ending::stop, {});
-    return connection.send(chunk(kind_.frame(end.back())) + chunk(kind_.end_mark()) + chunk(""));
+    std::string end;
+    const auto parts = kind.messages("", Ending::stop, {});
+    for (std::size_t i = 2; i < parts.size(); ++i) end += kind.frame(parts[i]);
+    return connection.send(chunk(end + kind.end_mark()) + chunk(""));
   }
 
   [[nodiscard]] std::string text_of(Step step, const std::string& body) const {
@@ -139,7 +145,8 @@ class ChatUpstream {
   }
 
   ChatUpstreamOptions options_;
-  const OpenAiKind kind_;
+  const OpenAiKind chat_;
+  const AnthropicKind messages_;
   std::atomic<int> held_{-1};
   std::atomic<int> waiting_{0};
   std::atomic<int> gone_{0};

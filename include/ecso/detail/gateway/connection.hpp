@@ -1,17 +1,17 @@
 #pragma once
 
 #include <ecso/detail/gateway/body_memory.hpp>
+#include <ecso/detail/gateway/body_schedule.hpp>
 #include <ecso/detail/gateway/gate_wait.hpp>
 #include <ecso/detail/gateway/origin.hpp>
 #include <ecso/detail/gateway/request_head.hpp>
+#include <ecso/detail/gateway/response.hpp>
 #include <ecso/detail/gateway/response_reader.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
 #include <ecso/detail/gateway/wire.hpp>
 #include <ecso/gateway/gate.hpp>
 #include <ecso/gateway/options.hpp>
-
-#include <boost/beast/http/status.hpp>
 
 #include <fmt/format.h>
 
@@ -27,14 +27,6 @@
 #include <vector>
 
 namespace ecso::detail::gateway {
-
-/// What is said to a client.
-struct Response {
-  int status = 200;
-  std::string content_type = "application/json";
-  std::string headers = {};  ///< Further lines, each with its CRLF.
-  std::string body = {};
-};
 
 /// A client's connection: its bytes as requests, responses as bytes. It knows nothing of what they mean. Of one thread.
 class Connection final : public Timed, public std::enable_shared_from_this<Connection> {
@@ -123,7 +115,7 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
       auto is_taken = co_await write(std::move(pieces), bounds->write_timeout);
       if (!is_taken) co_return gone();
     }
-    schedule_ = Schedule{Clock::now(), bounds->body_timeout, body, length};
+    schedule_ = BodySchedule{Clock::now(), bounds->body_timeout, body, length};
     expire_at(schedule_->next_look(Clock::now()));
     std::optional<HeadFault> fault;
     if (head_.is_chunked) {
@@ -171,8 +163,8 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   /// Writes a whole response. False if the client did not take it.
   Task<bool> respond(Response response, bool keeps_alive, const ecso::gateway::Bounds* bounds) {
     const bool has_length = response.status >= 200 && response.status != 204;
-    const std::string head =
-        head_of(response, has_length ? fmt::format("content-length: {}\r\n", response.body.size()) : "", keeps_alive);
+    const std::string head = response_head(
+        response, has_length ? fmt::format("content-length: {}\r\n", response.body.size()) : "", persistence(keeps_alive));
     std::vector<asio::const_buffer> pieces{asio::buffer(head)};
     if (head_.method != "HEAD" && has_length) pieces.push_back(asio::buffer(response.body));
     auto is_taken = co_await write(std::move(pieces), bounds->write_timeout);
@@ -181,7 +173,8 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
 
   /// Begins a response whose end is not known: chunked, or to the end of the connection for HTTP/1.0.
   Task<bool> begin_stream(Response response, bool keeps_alive, const ecso::gateway::Bounds* bounds) {
-    const std::string head = head_of(response, head_.is_http_10 ? "" : "transfer-encoding: chunked\r\n", keeps_alive);
+    const std::string head =
+        response_head(response, head_.is_http_10 ? "" : "transfer-encoding: chunked\r\n", persistence(keeps_alive));
     std::vector<asio::const_buffer> pieces{asio::buffer(head)};
     auto is_taken = co_await write(std::move(pieces), bounds->write_timeout);
     co_return is_taken;
@@ -217,26 +210,11 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
   static constexpr std::size_t chunk_memory = std::size_t{64} * 1024;
   static constexpr std::size_t large_read = std::size_t{64} * 1024;
   static constexpr std::size_t largest_read = std::size_t{512} * 1024;
-  static constexpr std::chrono::milliseconds look_every{1'000};
 
-  /// How a body is to come.
-  struct Schedule {
-    Clock::time_point began;
-    std::chrono::milliseconds time;  ///< 0: no limit.
-    const Body* body;
-    std::size_t length;  ///< 0: not known.
-
-    [[nodiscard]] bool is_over(Clock::time_point now) const { return time.count() > 0 && now - began >= time; }
-    [[nodiscard]] Clock::time_point next_look(Clock::time_point now) const {
-      return time.count() == 0 ? Clock::time_point::max() : std::min(now + look_every, began + time);
-    }
-    /// It holds memory that others wait for, and will not have come when its time is over.
-    [[nodiscard]] bool is_hopeless(Clock::time_point now, std::size_t unread_bytes) const {
-      if (time.count() == 0 || length == 0 || body->room->waiting() == 0) return false;
-      const double passed = std::chrono::duration<double>(now - began - look_every) / std::chrono::duration<double>(time);
-      return static_cast<double>(body->size + unread_bytes) < passed * static_cast<double>(length);
-    }
-  };
+  [[nodiscard]] std::string_view persistence(bool keeps_alive) const {
+    if (!keeps_alive) return "connection: close\r\n";
+    return head_.is_http_10 ? "connection: keep-alive\r\n" : "";
+  }
 
   void begin_request() {
     head_ = {};
@@ -387,23 +365,13 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
     co_return !error;
   }
 
-  [[nodiscard]] std::string head_of(const Response& response, std::string_view framing, bool keeps_alive) const {
-    namespace http = boost::beast::http;
-    const std::string_view reason = view_of(http::obsolete_reason(http::int_to_status(static_cast<unsigned>(response.status))));
-    const std::string_view persistence = !keeps_alive       ? "connection: close\r\n"
-                                         : head_.is_http_10 ? "connection: keep-alive\r\n"
-                                                            : "";
-    return fmt::format("HTTP/1.1 {} {}\r\ncontent-type: {}\r\n{}{}{}\r\n", response.status, reason, response.content_type,
-                       response.headers, framing, persistence);
-  }
-
   Wire wire_;
   std::string address_;
   std::string rate_name_;
   std::optional<RequestParser> parser_;
   RequestHead head_;
   std::vector<std::string_view> chunk_bytes_;  ///< What the parser found in what has arrived.
-  std::optional<Schedule> schedule_;
+  std::optional<BodySchedule> schedule_;
   Event readable_;
   std::shared_ptr<Event> changed_;
   std::function<void()> on_gone_;

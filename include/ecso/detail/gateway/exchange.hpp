@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/core/protocol.hpp>
+#include <ecso/detail/gateway/after_harm.hpp>
 #include <ecso/detail/gateway/exchange_calls.hpp>
 #include <ecso/detail/gateway/exchange_failure.hpp>
 #include <ecso/detail/gateway/exchange_setup.hpp>
@@ -103,7 +104,9 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     ecso::gateway::ReleaseNote beside{.ecso = note};
     for (const Outcome* outcome : all) beside.usage += outcome->usage();
     const Outcome& first = tracks_.front()->protocol.outcome();
-    if (has_released_ && first.path != Path::direct) return rest_after_harm(first, beside);
+    if (has_released_ && first.path != Path::direct) {
+      return rest_after_harm(*chat_, *answer_.reader, first, beside, setup_.options->on_harm);
+    }
     std::vector<ecso::gateway::Release> releases;
     releases.reserve(tracks_.size());
     for (const auto& track : tracks_) {
@@ -347,28 +350,12 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     const Outcome& outcome = tracks_.front()->protocol.outcome();
     const bool has_failed = outcome.path == Path::failed && !has_turned_harmful_;
     if (outcome.path == Path::direct || has_failed) return;
-    told_ = outcome;
     const std::string_view left = answer_.reader->text_so_far().substr(0, answer_.reader->released_bytes());
-    if (setup_.options->on_harm == ecso::gateway::OnHarm::replace) {
-      told_->text = std::string{left} + turn + outcome.text;
-      return;
-    }
-    told_->path = Path::stopped;
-    told_->text = left;
-    told_->error.reset();
+    told_ = seen_outcome(outcome, left, setup_.options->on_harm);
     if (has_turned_harmful_) told_->steps.pop_back();  // the call that `start` has refused
   }
 
   // --- What leaves ---
-
-  [[nodiscard]] std::string rest_after_harm(const Outcome& first, const ecso::gateway::ReleaseNote& beside) {
-    switch (setup_.options->on_harm) {
-      case ecso::gateway::OnHarm::stop: return answer_.reader->release_end({}, beside);
-      case ecso::gateway::OnHarm::replace: return answer_.reader->release_end(turn + first.text, beside);
-      case ecso::gateway::OnHarm::end: break;
-    }
-    return chat_->error_event(502, "harmful", "the rest of the answer was found harmful");
-  }
 
   /// A policy may refuse where the upstream failed; the refusal needs a reply to stand in.
   void take_blank_answer() {
@@ -389,9 +376,6 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   [[nodiscard]] ExchangeFailure failure_of(const Error& error) const {
     return exchange_failure(error, answer_.refusal, answer_.refusal_status);
   }
-
-  /// Between what has left of an answer that turned harmful and the one in its place.
-  inline static const std::string turn = "\n\n";
 
   Executor executor_;
   ExchangeSetup setup_;
