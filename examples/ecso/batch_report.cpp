@@ -10,7 +10,7 @@ namespace ecso::command {
 
 void BatchReport::add(std::size_t line, const Outcome& outcome, std::size_t bytes_read) {
   ++done_;
-  ++paths_[static_cast<std::size_t>(outcome.path)];
+  ++paths_[outcome.path];
   calls_ += outcome.steps.size();
   usage_ += outcome.usage();
   if (outcome.error) ++errors_[std::string{to_string(outcome.error->code())}];
@@ -44,8 +44,12 @@ void BatchReport::clear() {
 }
 
 std::string BatchReport::counts() const {
-  return fmt::format("{} line{}: {} direct, {} eyes closed, {} refused, {} failed", done_, done_ == 1 ? "" : "s", paths_[0],
-                     paths_[1], paths_[2], paths_[3]);
+  const auto of = [&](Path path) {
+    const auto found = paths_.find(path);
+    return found == paths_.end() ? 0 : found->second;
+  };
+  return fmt::format("{} line{}: {} direct, {} eyes closed, {} refused, {} failed", done_, done_ == 1 ? "" : "s",
+                     of(Path::direct), of(Path::eyes_closed), of(Path::refused), of(Path::failed));
 }
 
 void BatchReport::write_summary() {

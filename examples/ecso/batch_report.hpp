@@ -4,7 +4,6 @@
 
 #include <ecso/core/trace.hpp>
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <map>
@@ -44,7 +43,7 @@ class BatchReport {
   Clock::time_point start_ = Clock::now();
   Clock::time_point shown_ = Clock::now();
   bool is_line_open_ = false;
-  std::array<std::size_t, 4> paths_{};
+  std::map<Path, std::size_t> paths_;
   std::size_t done_ = 0;
   std::size_t skipped_ = 0;
   std::size_t calls_ = 0;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import Anthropic from '@anthropic-ai/sdk';
-import { checkEcso, checkGivesUp, checkText, errorOf, gateway, it, key, long, models, picture, runAll } from './cases.mjs';
+import { checkEarly, checkEcso, checkGivesUp, checkText, errorOf, gateway, it, key, long, models, picture, runAll } from './cases.mjs';
 
 const client = new Anthropic({ baseURL: gateway, apiKey: key, maxRetries: 0 });
 const text = { messages: [{ role: 'user', content: 'What is to be seen?' }] };
@@ -18,11 +18,12 @@ const short = { max_tokens: 24, temperature: 0 };
 
 /** Reads a stream to its end and checks the order of its events. */
 async function read(stream) {
-  const all = { text: '', events: [], ecso: undefined, reason: undefined };
+  const all = { text: '', events: [], ecso: undefined, reason: undefined, first: undefined };
   for await (const event of stream) {
     all.events.push(event.type);
     all.ecso = event.ecso ?? all.ecso;
     if (event.type === 'content_block_delta') all.text += event.delta.text ?? '';
+    if (all.text !== '') all.first ??= Date.now();
     if (event.type === 'message_delta') all.reason = event.delta.stop_reason;
   }
   assert.equal(all.events[0], 'message_start');
@@ -63,6 +64,15 @@ for (const [path, model] of Object.entries(models)) {
     });
   }
 }
+
+it('a long answer leaves a window before it has ended, word for word', async () => {
+  const request = { model: 'early', ...seen, ...long, temperature: 0 };
+  const whole = await client.messages.create(request);
+  const begun = Date.now();
+  const all = await read(await client.messages.create({ ...request, stream: true }, { headers: { 'x-ecso-stream': 'window' } }));
+  assert.equal(all.text, whole.content.map((block) => block.text ?? '').join(''));
+  checkEarly(all.ecso, all.first - begun, Date.now() - begun);
+});
 
 it('earlier turns, a prefill and tool definitions go through', async () => {
   const tools = [{

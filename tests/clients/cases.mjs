@@ -108,6 +108,13 @@ export function checkEcso(ecso, path, choices = 1) {
   assert.ok(ecso.calls >= 2, `${ecso.calls} calls`);
 }
 
+/** What must hold of a stream that has begun to leave while it was generated. Times in ms. */
+export function checkEarly(ecso, first, whole) {
+  assert.equal(ecso.path, 'direct');
+  assert.ok(ecso.choices[0].verdicts.some((verdict) => verdict.early), JSON.stringify(ecso));
+  assert.ok(first < 0.8 * whole, `the first words came after ${first} of ${whole} ms`);
+}
+
 /** What a text that came out by a path must be. */
 export function checkText(text, path) {
   assert.equal(typeof text, 'string');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
-import { checkEcso, checkGivesUp, checkText, engine, errorOf, gateway, it, key, long, models, picture, runAll } from './cases.mjs';
+import { checkEarly, checkEcso, checkGivesUp, checkText, engine, errorOf, gateway, it, key, long, models, picture, runAll } from './cases.mjs';
 
 const client = new OpenAI({ baseURL: `${gateway}/v1`, apiKey: key, maxRetries: 0 });
 const text = [{ role: 'user', content: 'What is to be seen?' }];
@@ -18,11 +18,12 @@ const short = { max_tokens: 24, temperature: 0 };
 
 /** Reads a stream to its end. */
 async function read(stream) {
-  const all = { text: '', chunks: 0, ecso: undefined, reason: undefined, usage: undefined };
+  const all = { text: '', chunks: 0, ecso: undefined, reason: undefined, usage: undefined, first: undefined };
   for await (const chunk of stream) {
     all.chunks += 1;
     assert.equal(chunk.object, 'chat.completion.chunk');
     all.text += chunk.choices[0]?.delta?.content ?? '';
+    if (all.text !== '') all.first ??= Date.now();
     all.reason = chunk.choices[0]?.finish_reason ?? all.reason;
     all.usage = chunk.usage ?? all.usage;
     all.ecso = chunk.ecso ?? all.ecso;
@@ -73,6 +74,17 @@ it('a direct answer is that of the engine, whole and streamed', async () => {
     assert.equal(streamed.text, right.message.content);
     assert.equal(streamed.reason, right.finish_reason);
   }
+});
+
+it('a long answer leaves a window before it has ended, word for word', async () => {
+  const request = { model: 'early', messages: seen, ...long, temperature: 0 };
+  const whole = await client.chat.completions.create(request);
+  const begun = Date.now();
+  const headers = { 'x-ecso-stream': 'window' };
+  const all = await read(await client.chat.completions.create({ ...request, stream: true }, { headers }));
+  assert.equal(all.text, whole.choices[0].message.content);
+  assert.equal(all.reason, whole.choices[0].finish_reason);
+  checkEarly(all.ecso, all.first - begun, Date.now() - begun);
 });
 
 it('the helper for streams reads one', async () => {
@@ -161,7 +173,8 @@ for (const stream of [false, true]) {
       () => controller.abort(),
       stream,
     );
-    assert.ok(stream || ended instanceof OpenAI.APIUserAbortError, `${ended}`);
+    // The library ends the loop over a stream that was aborted without an error.
+    assert.ok(stream ? ended === 'answered' : ended instanceof OpenAI.APIUserAbortError, `${ended}`);
   });
 }
 

@@ -120,6 +120,21 @@ for path, model in MODELS.items():
         add_path_cases(path, model, what, messages)
 
 
+@case("a long answer leaves a window before it has ended, word for word")
+def _():
+    request = {"model": "early", "messages": SEEN, "max_tokens": 1500, "temperature": 0}
+    whole = client.chat.completions.create(**request)
+    begun = time.monotonic()
+    first, said, ecso = None, "", None
+    for chunk in client.chat.completions.create(**request, stream=True, extra_headers={"x-ecso-stream": "window"}):
+        said += "".join(choice.delta.content or "" for choice in chunk.choices)
+        ecso = (chunk.model_extra or {}).get("ecso", ecso)
+        first = first or (said and time.monotonic() - begun)
+    assert said == whole.choices[0].message.content, said
+    assert any(verdict.get("early") for verdict in ecso["choices"][0]["verdicts"]), ecso
+    assert first < 0.8 * (time.monotonic() - begun), f"the first words came after {first} s"
+
+
 @case("two choices come out each by itself")
 def _():
     for path, model in MODELS.items():

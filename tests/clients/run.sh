@@ -8,7 +8,7 @@
 # engine).
 #
 # The model's weights are random, so its verdicts are noise: the policies below find every verdict undecided, and differ in what
-# that counts as. The last line of the output is "N passed, N failed".
+# that counts as; "early" takes it for safe, as the paper does, so that a window lets its answers out early. The last line of the output is "N passed, N failed".
 #
 # Exit status: 0 passed, 1 failed, 77 no libraries or no engine can be had here (tests skip), 64 usage.
 set -euo pipefail
@@ -132,6 +132,17 @@ direct safe on
 eyes_closed harmful off
 refused harmful on
 POLICIES
+  cat >>"$work/ecso.toml" <<'TOML'
+
+[policies.early]
+base = "paper"
+text_only = "check"
+sampling = { check = { temperature = 0.0, max_tokens = 8 } }
+
+[[route]]
+model = "early"
+policy = "early"
+TOML
 }
 
 start_gateway() {
