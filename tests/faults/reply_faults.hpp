@@ -128,7 +128,7 @@ inline void add_body_faults(std::vector<Fault>& all) {
                                                      {"an unknown escape", R"(No\x)"}};
   for (const auto& [name, bytes] : odd) {
     all.push_back({name + " in the text", Expect::fails,
-                   sends_and_stays([bytes = bytes](const Turn& t) { return t.with(with_raw_text(t, bytes)); }), false, is_model});
+                   sends_and_stays([raw = bytes](const Turn& t) { return t.with(with_raw_text(t, raw)); }), false, is_model});
   }
   all.push_back({"NUL bytes before the reply", Expect::fails,
                  sends_and_stays([](const Turn& t) { return t.with(std::string(8, '\0') + t.body()); }), false,
