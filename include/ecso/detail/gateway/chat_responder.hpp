@@ -27,12 +27,15 @@ namespace ecso::detail::gateway {
 /// Answers a chat, whole, streamed, or as its trace: reads the body, waits for a place, runs the exchange, and says what it lets
 /// out. Of one thread.
 class ChatResponder : public Responder {
- protected:
-  using Responder::Responder;
-
+ public:
+  ChatResponder(const ChatResponder&) = delete;
+  ChatResponder& operator=(const ChatResponder&) = delete;
   ~ChatResponder() override {
     if (exchange_) exchange_->abandon();
   }
+
+ protected:
+  using Responder::Responder;
 
   Task<bool> chat() {
     auto body = std::make_shared<Body>();
@@ -278,7 +281,7 @@ class ChatResponder : public Responder {
   [[nodiscard]] StepWatcher watcher() {
     steps_.clear();
     if (endpoint_ != Endpoint::protect || !exchange_->chat().stream()) return {};
-    const auto show = [session = weak_self()](std::string event) {
+    const auto show = [session = weak_self()](std::string_view event) {
       const auto self = session.lock();
       if (!self || !self->exchange_) return;
       self->steps_ += event;

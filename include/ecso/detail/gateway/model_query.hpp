@@ -27,9 +27,9 @@ namespace ecso::detail::gateway {
 /// Asks upstreams which models they have, all at once. Of one thread.
 class ModelQuery final : public Timed, public std::enable_shared_from_this<ModelQuery> {
  public:
-  ModelQuery(Sweeper& sweeper, const Executor& executor, std::vector<std::shared_ptr<Upstream>> upstreams)
+  ModelQuery(Sweeper& sweeper, const Executor& executor, const std::vector<std::shared_ptr<Upstream>>& upstreams)
       : Timed{sweeper}, executor_{executor}, changed_{executor} {
-    for (auto& upstream : upstreams) calls_.push_back({upstream, std::make_shared<UpstreamCall>(sweeper, upstream)});
+    for (const auto& upstream : upstreams) calls_.push_back({upstream, std::make_shared<UpstreamCall>(sweeper, upstream)});
   }
 
   /// Ends it: what has come by then is the answer.
@@ -91,7 +91,7 @@ class ModelQuery final : public Timed, public std::enable_shared_from_this<Model
       if (response.status < 300) response.body = std::move(body);
       call.response = std::move(response);
     } catch (const std::exception&) {
-      // The others' models are listed without its own.
+      call.response.reset();  // the others' models are listed without its own
     }
     --self->open_;
     self->changed_.signal();
