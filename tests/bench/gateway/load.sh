@@ -42,6 +42,7 @@ own_ms=$(milliseconds "$own")
 # The gateway holds a descriptor for each client, one for each call, and some of its own.
 ulimit -n "$(ulimit -Hn)"
 most=$((($(ulimit -n) - 64) / 2))
+asked=$requests
 if ((requests > most)); then
   echo "no more than $(ulimit -n) descriptors are allowed (ulimit -Hn), so it is $most requests, not $requests"
   requests=$most
@@ -78,6 +79,7 @@ echo "$requests requests within $spread, $(report repaired) of them repaired; $(
 echo "latency ms: p50 $(report latency_p50_ms), p99 $(report latency_p99_ms); own ms: p50 $(report own_p50_ms), p99 $(report own_p99_ms)," \
   "most $(report own_max_ms); of that the upstream's timer was late by p99 $(counted late_p99_ms) a call"
 echo "RSS MiB: idle $idle, most $(peak_mib "$ecso_pid"); CPU us a request: $((cpu / requests))"
+demand 'requests at once' "$requests" == "$asked"
 demand 'right answers' "$(report right)" == "$requests"
 demand 'leaked answers' "$(report leaked)" == 0
 demand 'RSS MiB' "$(peak_mib "$ecso_pid")" '<' 1024

@@ -10,7 +10,7 @@ function median(list,   values, count, i, j, value) {
   return count % 2 ? values[(count + 1) / 2] : (values[count / 2] + values[count / 2 + 1]) / 2
 }
 function ratio(value, other) { return other > 0 ? sprintf("%.2f", value / other) : "-" }
-function aim(what, value, is_met, bound) { print (is_met ? "PASS" : "FAIL") "  " what ": " value " (aim: " bound ")" }
+function aim(what, value, is_met, bound) { missed += !is_met; print (is_met ? "PASS" : "FAIL") "  " what ": " value " (aim: " bound ")" }
 
 {
   group = $1 " " $2 " " $3
@@ -57,4 +57,5 @@ END {
     if (group ~ / 64$/) aim(group ": RSS MiB", sprintf("%.1f", median(rss[key])), median(rss[key]) < 64, "< 64")
     if (errors[key] > 0) aim(group ": errors", errors[key], 0, "0")
   }
+  exit missed > 0
 }
