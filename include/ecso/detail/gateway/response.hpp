@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ecso/detail/gateway/request_head.hpp>
+
 #include <boost/beast/http/status.hpp>
 
 #include <fmt/format.h>
@@ -20,10 +22,9 @@ struct Response {
 /// The head of a response, with the header lines that say how its body ends and whether the connection goes on.
 [[nodiscard]] inline std::string response_head(const Response& response, std::string_view framing, std::string_view persistence) {
   namespace http = boost::beast::http;
-  const auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(response.status)));
-  return fmt::format("HTTP/1.1 {} {}\r\ncontent-type: {}\r\n{}{}{}\r\n", response.status,
-                     std::string_view{reason.data(), reason.size()}, response.content_type, response.headers, framing,
-                     persistence);
+  const std::string_view reason = view_of(http::obsolete_reason(http::int_to_status(static_cast<unsigned>(response.status))));
+  return fmt::format("HTTP/1.1 {} {}\r\ncontent-type: {}\r\n{}{}{}\r\n", response.status, reason, response.content_type,
+                     response.headers, framing, persistence);
 }
 
 }  // namespace ecso::detail::gateway
