@@ -282,12 +282,14 @@ class Connection final : public Timed, public std::enable_shared_from_this<Conne
       }
       const std::size_t missing = length - body->size;
       const bool is_large = missing >= large_read && !wire_.is_tls();
-      if (is_large) wire_.wake_at(std::min(missing, largest_read));
+      wire_.wake_at(is_large ? std::min(missing, largest_read) : 1);
       auto read = co_await wire_.read_some(asio::buffer(body->data() + body->size, missing));
-      if (is_large) wire_.wake_at(1);
       body->size += std::get<1>(read);
-      if (std::get<0>(read)) co_return cut_body();
+      if (!std::get<0>(read)) continue;
+      wire_.wake_at(1);
+      co_return cut_body();
     }
+    wire_.wake_at(1);
     co_return std::nullopt;
   }
 

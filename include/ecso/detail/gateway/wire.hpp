@@ -117,6 +117,7 @@ class Wire {
 
   /// Has the kernel wake us only when so many bytes are there to be read, or the end is; a read takes what there is all the same.
   void wake_at(std::size_t bytes) {
+    if (std::exchange(wakes_at_, bytes) == bytes) return;
     error_code ignored;
     socket_.set_option(asio::socket_base::receive_low_watermark{static_cast<int>(bytes)}, ignored);
   }
@@ -176,6 +177,7 @@ class Wire {
 
   Socket socket_;
   ReadBuffer arrived_{4 * 1024};
+  std::size_t wakes_at_ = 1;
   std::shared_ptr<asio::ssl::context> context_;
   std::optional<asio::ssl::stream<Socket&>> tls_;
 };
