@@ -340,6 +340,40 @@ TEST_CASE("the end of a string is found at every length", "[json]") {
   }
 }
 
+TEST_CASE("the letters of base64 that a long string ends with are counted", "[json]") {
+  const auto tail = [](const std::string& inside) {
+    const std::string text = '"' + inside + '"';
+    const JsonText json{text};
+    CHECK(json.root().text() == inside);
+    CHECK(json.root().size() == 0);
+    return json.root().base64_tail();
+  };
+  const std::string start = "data:image/png;base64,";
+  const std::string letters(4096, 'A');
+  for (const char* padding : {"", "=", "=="}) {
+    CHECK(tail(start + letters + padding) == start.size() + letters.size() - 64);
+    CHECK(tail(letters + padding) == letters.size() - 64);
+  }
+  for (const char* other : {"===", "=A=", " ", "-", "_", "é", "=\\u0041"}) {
+    const std::string text = '"' + letters + other + '"';
+    CHECK(JsonText{text}.root().base64_tail() == 0);
+  }
+  for (std::size_t at = 0; at < letters.size(); ++at) {
+    std::string broken = letters;
+    broken[at] = '-';
+    CHECK(tail(broken) == (at < 64 ? letters.size() - 64 : 0));
+  }
+  // Where an escape is, the end has to be read anew.
+  CHECK(JsonText{'"' + letters + "\\u0041" + letters + '"'}.root().base64_tail() == 0);
+  // A short one is as well checked twice.
+  CHECK(tail("data:,") == 0);
+  const std::string many = '[' + std::string{"\"a\",{\"b\":\""} + letters + "\"}]";
+  const JsonText json{many};
+  CHECK(json.root().size() == 2);
+  CHECK(json.root().at(1).size() == 1);
+  CHECK(json.root().at(1)["b"].base64_tail() == letters.size() - 64);
+}
+
 TEST_CASE("every beginning of a text is refused", "[json]") {
   const std::string long_string = "[\"" + std::string(300, 'A') + "\\u00e9\\ud83d\\ude00é😀" + std::string(300, 'B') + "\"]";
   for (const std::string& text : {std::string{chat}, long_string, std::string{"[true,false,null,-1.5e+10,\"\",{\"a\":[]}]"}}) {

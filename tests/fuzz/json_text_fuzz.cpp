@@ -77,6 +77,9 @@ void compare(const JsonValue& ours, const nlohmann::json& theirs) {
   std::string storage = "left over";
   require(ours.text() == said && ours.text(storage) == said);
   if (ours.plain()) require(*ours.plain() == said);
+  const std::size_t unpadded = said.size() - (said.ends_with("==") ? 2 : said.ends_with('=') ? 1 : 0);
+  require(ours.base64_tail() <= unpadded);
+  require(base64_letters_portable(said.substr(unpadded - ours.base64_tail(), ours.base64_tail())) == ours.base64_tail());
   if (ours.is_string()) require(ours.plain().has_value() == (ours.raw().find('\\') == std::string_view::npos));
 
   std::size_t count = 0;

@@ -78,10 +78,12 @@ class Image {
   /// Refers to padded standard base64 inside somebody's bytes, which `owner` keeps alive and nobody changes; `owner` may be empty
   /// if they outlive every copy. Checks all of it, but decodes only what tells type and size: unlike with the other factories,
   /// the image may be cut short or broken behind that. `base64` gives the range itself; what needs the bytes decodes them once.
+  /// @param known_tail how many characters before the padding the caller has seen to be letters of standard base64; they are
+  ///                   not looked at again.
   /// @throws Error `bad_input` that names the offset of the first wrong character; white space is one, and so are `-` and `_`.
   [[nodiscard]] static Image from_base64_range(std::shared_ptr<const void> owner, std::string_view base64,
-                                               ImageLimits limits = {}) {
-    const detail::Base64Decoded checked = detail::check_base64(base64);
+                                               ImageLimits limits = {}, std::size_t known_tail = 0) {
+    const detail::Base64Decoded checked = detail::check_base64(base64, known_tail);
     if (checked.error_offset != std::string_view::npos) {
       fail_base64(base64, checked.error_offset, base64_name, "canonical base64");
     }

@@ -2,6 +2,7 @@
 
 #include <ecso/detail/base64.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -80,8 +81,12 @@ namespace ecso::detail {
 
 /// Checks without decoding that `text` is what encoding some bytes gives: padded standard base64 with no bits left over. The size
 /// is that of the bytes; `error_offset` is that of the first wrong character, `text.size()` if it ends too early.
-[[nodiscard]] inline Base64Decoded check_base64(std::string_view text) noexcept {
-  const std::size_t letters = base64_letters(text);
+/// @param known_tail how many characters before the padding are known to be letters of the standard alphabet.
+[[nodiscard]] inline Base64Decoded check_base64(std::string_view text, std::size_t known_tail = 0) noexcept {
+  const std::size_t unpadded = text.size() - (text.ends_with("==") ? 2U : text.ends_with('=') ? 1U : 0U);
+  const std::size_t unknown = unpadded - std::min(known_tail, unpadded);
+  std::size_t letters = base64_letters(text.substr(0, unknown));
+  if (letters == unknown) letters = unpadded;
   const std::size_t in_group = letters % 4;
   const std::size_t padding = in_group == 0 ? 0 : 4 - in_group;
   if (in_group == 1) return {0, letters};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/detail/base64_range.hpp>
 #include <ecso/detail/json_number.hpp>
 #include <ecso/detail/json_string.hpp>
 #include <ecso/detail/utf8.hpp>
@@ -36,7 +37,7 @@ struct JsonNode {
   std::uint32_t begin = 0;  ///< Offset of its first byte in the text, its quote or brace.
   std::uint32_t end = 0;    ///< One past its last byte.
   std::uint32_t span = 1;   ///< Nodes up to the one after it and all that it holds.
-  std::uint32_t size : 28;  ///< Items or members.
+  std::uint32_t size : 28;  ///< Items or members; of a string what `JsonValue::base64_tail` tells.
   std::uint32_t kind_number : 3;
   std::uint32_t is_escaped : 1;  ///< Of a string: it has a backslash.
 
@@ -52,7 +53,7 @@ class JsonScanner {
  public:
   JsonScanner(std::string_view text, const JsonLimits& limits) noexcept
       : text_{text}, at_{text.data()}, end_{text.data() + text.size()}, limits_{limits} {
-    limits_.max_values = std::min(limits_.max_values, (std::size_t{1} << 28U) - 1);
+    limits_.max_values = std::min(limits_.max_values, largest_count);
   }
 
   /// The nodes, the root first. @throws Error (bad_input) "JSON: … at byte N".
@@ -72,6 +73,7 @@ class JsonScanner {
   }
 
  private:
+  static constexpr std::size_t largest_count = (std::size_t{1} << 28U) - 1;
   static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
   [[nodiscard]] std::size_t offset(const char* at) const noexcept { return static_cast<std::size_t>(at - text_.data()); }
@@ -162,6 +164,7 @@ class JsonScanner {
     const char* const begin = at_++;
     const std::uint32_t node = add(JsonKind::string, begin);
     bool is_ascii = true;
+    const std::string_view letters = skip_letters(is_ascii);
     for (;;) {
       at_ = json_plain_end(at_, end_, is_ascii);
       if (at_ == end_) fail("a string that does not end", begin);
@@ -176,8 +179,29 @@ class JsonScanner {
       const std::size_t wrong = find_invalid_utf8({begin, static_cast<std::size_t>(at_ - begin)});
       if (wrong != std::string_view::npos) fail("not UTF-8", begin + wrong);
     }
+    nodes_[node].size = tail_size(letters) & 0xFFF'FFFF;
     ++at_;
     end_here(node);
+  }
+
+  /// Moves over the base64 that a long string holds, so that whoever reads the image need not look at it all again.
+  [[nodiscard]] std::string_view skip_letters(bool& is_ascii) noexcept {
+    constexpr std::ptrdiff_t worth_it = 256;
+    constexpr std::ptrdiff_t longest_start = 64;  // of a data URI, "data:image/png;base64,"
+    if (end_ - at_ < worth_it) return {};
+    const char* const from = at_ + longest_start;
+    at_ = json_plain_end(at_, from, is_ascii);
+    if (at_ != from) return {};
+    at_ += base64_letters({from, static_cast<std::size_t>(end_ - from)});
+    return {from, static_cast<std::size_t>(at_ - from)};
+  }
+
+  /// How many of `letters` a string ends with at `at_`, but for padding.
+  [[nodiscard]] std::uint32_t tail_size(std::string_view letters) const noexcept {
+    if (letters.empty()) return 0;
+    const std::string_view rest{letters.data() + letters.size(), static_cast<std::size_t>(at_ - letters.data()) - letters.size()};
+    if (rest != "" && rest != "=" && rest != "==") return 0;
+    return static_cast<std::uint32_t>(std::min(letters.size(), largest_count));
   }
 
   void read_word(std::string_view word, JsonKind kind) {

@@ -67,6 +67,9 @@ class JsonValue {
     return inside();
   }
 
+  /// How many characters of a string before its `=` or `==`, if any, are known to be letters of standard base64; often 0.
+  [[nodiscard]] std::size_t base64_tail() const noexcept { return is_string() ? node_->size : 0; }
+
   /// A number without fraction and exponent that fits.
   [[nodiscard]] std::optional<std::int64_t> integer() const noexcept {
     if (!is_number()) return std::nullopt;
@@ -89,7 +92,7 @@ class JsonValue {
   }
 
   /// Items of an array or members of an object; 0 of all else.
-  [[nodiscard]] std::size_t size() const noexcept { return node_ != nullptr ? node_->size : 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return is_array() || is_object() ? node_->size : 0; }
 
   /// The member of that name, its escapes read; absent if this is no object or has none. Looks at all members before it.
   [[nodiscard]] JsonValue operator[](std::string_view member) const;

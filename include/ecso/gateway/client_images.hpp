@@ -29,7 +29,7 @@ class ClientImages {
   [[nodiscard]] Image add_base64(detail::JsonValue text, std::string_view part, const JsonPath& path) {
     require_text(text, path);
     std::string storage;
-    return add([&] { return from_base64(text.text(storage), text.plain().has_value()); }, part, path);
+    return add([&] { return from_base64(text.text(storage), text); }, part, path);
   }
 
   /// An image by its URL: that of a listed host, which stands for it, or a data URI.
@@ -39,7 +39,7 @@ class ClientImages {
     const std::string_view text = url.text(storage);
     constexpr std::string_view scheme = "data:";
     if (detail::equal_ignoring_case(text.substr(0, scheme.size()), scheme)) {
-      return add([&] { return from_data_uri(text, url.plain().has_value()); }, part, path);
+      return add([&] { return from_data_uri(text, url); }, part, path);
     }
     if (!is_listed_image_url(text, limits_.image_hosts)) {
       path.refuse("image URLs are not fetched; send the image in base64, or have the operator list the host");
@@ -79,11 +79,11 @@ class ClientImages {
     }
   }
 
-  /// @param stays whether `text` stands in the client's bytes.
-  [[nodiscard]] Image from_base64(std::string_view text, bool stays) const {
-    if (stays) {
+  /// @param text the end of what `value` says.
+  [[nodiscard]] Image from_base64(std::string_view text, detail::JsonValue value) const {
+    if (value.plain()) {
       try {
-        return Image::from_base64_range(owner_, text, limits_.image);
+        return Image::from_base64_range(owner_, text, limits_.image, value.base64_tail());
       } catch (const Error& error) {
         // It may be URL-safe, or have spaces or no padding.
         if (error.code() != Errc::bad_input) throw;
@@ -92,12 +92,12 @@ class ClientImages {
     return Image::from_base64(std::string{text}, limits_.image);
   }
 
-  [[nodiscard]] Image from_data_uri(std::string_view uri, bool stays) const {
+  [[nodiscard]] Image from_data_uri(std::string_view uri, detail::JsonValue value) const {
     constexpr std::string_view marker = ";base64,";
     const std::size_t begin = uri.find(',') + 1;
     const bool is_base64 =
         begin >= marker.size() && detail::equal_ignoring_case(uri.substr(begin - marker.size(), marker.size()), marker);
-    if (is_base64 && stays) return from_base64(uri.substr(begin), stays);
+    if (is_base64 && value.plain()) return from_base64(uri.substr(begin), value);
     return Image::from_data_uri(std::string{uri}, limits_.image);
   }
 
