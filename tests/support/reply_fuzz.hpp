@@ -10,16 +10,20 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
 
 namespace ecso::test {
 
-inline void require(bool condition) {
-  if (!condition) std::abort();
+inline void require(bool condition, std::source_location place = std::source_location::current()) {
+  if (condition) return;
+  std::fprintf(stderr, "%s:%u: what a fuzzer requires is not so\n", place.file_name(), static_cast<unsigned>(place.line()));
+  std::abort();
 }
 
 inline void check_message(const ecso::Error& error, const ecso::Secret& key) {
