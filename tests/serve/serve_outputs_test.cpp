@@ -127,7 +127,7 @@ TEST_CASE("an audit that is stuck does not keep the gateway from ending, and wha
   const auto start = std::chrono::steady_clock::now();
   gateway.signal(SIGTERM);
   CHECK(gateway.end() == 0);
-  CHECK(std::chrono::steady_clock::now() - start < 10s);
+  CHECK(std::chrono::steady_clock::now() - start < 20s);
   CHECK_THAT(gateway.said(), ContainsSubstring("the file takes nothing; 3 lost so far"));
 }
 
@@ -136,6 +136,7 @@ TEST_CASE("SIGHUP writes out what waits for the old audit", "[serve]") {
   const std::string config = "listen = \"127.0.0.1:0\"\n[simulated]\ndelay = 0\n[audit]\nfile = \"audit\"\n";
   Serving gateway{{"serve", "--config", folder.write("ecso.toml", config)}};
   CHECK(chat(gateway.url(), harmful_chat()).status == 200);
+  REQUIRE(gateway.says("\"target\":\"/v1/chat/completions\""));  // Its client has the answer a moment before.
   std::filesystem::rename(folder.path("audit"), folder.path("audit.1"));
   gateway.signal(SIGHUP);
   REQUIRE(gateway.says("was read again\""));

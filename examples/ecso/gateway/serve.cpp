@@ -198,8 +198,8 @@ class Service {
   int end(const ServiceSignals& signals) {
     notify_service_manager("STOPPING=1");
     probe_.reset();
-    log(LogLevel::info, "told to end; requests under way go on");
     gateway_->drain();
+    log(LogLevel::info, "told to end; requests under way go on");
     const auto until = std::chrono::steady_clock::now() + settings_.gateway.drain_timeout;
     constexpr std::chrono::milliseconds look{50};
     while (!gateway_->wait(look)) {
