@@ -391,6 +391,19 @@ TEST_CASE("a stream without event lines, with line breaks in its JSON, leaves in
   CHECK(events_of(left) == text_events({"a"}));
 }
 
+TEST_CASE("of an event that spans lines, what is checked is what leaves", "[gateway][anthropic_answer]") {
+  const std::string unknown = "data: {\"type\":\"news\",\ndata: \"words\": {\ndata: \"a\": [\"b\",\ndata: \"c\"]}}\n\n";
+  AnthropicAnswerStream answer;
+  give(answer, event(start_event()) + unknown + event(end_event()) + event(last_event()));
+  CHECK_THAT(text_in(answer), ContainsSubstring(R"({"a": ["b","c"]})"));
+  AnthropicAnswerStream left;
+  give(left, released(answer, {.path = Path::direct}));
+  CHECK(text_in(left) == text_in(answer));
+  // Within a string there is none, and none is taken away.
+  const std::string broken = "data: {\"type\":\"news\",\"words\":\"a\ndata: b\"}\n\n";
+  CHECK(failure<AnthropicAnswerStream>(event(start_event()) + broken + event(last_event())).code() == Errc::bad_reply);
+}
+
 TEST_CASE("a stream without a message_delta gets one", "[gateway][anthropic_answer]") {
   AnthropicAnswerStream answer;
   give(answer, stream_of({start_event(), block_event(0, text_block("a")), stop_event(0), last_event()}));

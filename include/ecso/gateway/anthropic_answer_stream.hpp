@@ -143,6 +143,7 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
     if (is_stopped_ || data == "[DONE]") return;  // some servers say so at the end
     const detail::JsonText json = reply_json(data);
     const detail::JsonValue root = json.root();
+    if (data.find('\n') != data.npos) return take_on_one_line(event, data);
     if (const auto bare = without_note(root)) return take(event, *bare);
     const std::string type = type_of(root, event);
     if (type == "error") throw Error{Errc::server_error, "an error without a message"};
@@ -164,6 +165,13 @@ class AnthropicAnswerStream final : public UpstreamAnswer {
       said_.say_beside(root, {});
     }
     note(type, data, noted);
+  }
+
+  /// As it leaves, so that what is checked is that.
+  void take_on_one_line(std::string_view event, std::string_view data) {
+    std::string line;
+    append_on_one_line(data, line);
+    take(event, line);
   }
 
   void note(std::string_view type, std::string_view data, Event noted) {

@@ -30,14 +30,18 @@ void for_each_piece(std::string_view text, const Take& take) {
   }
 }
 
+/// Appends JSON without its line breaks: between its tokens they are nothing, and within them there are none.
+inline void append_on_one_line(std::string_view json, std::string& out) {
+  std::ranges::copy_if(json, std::back_inserter(out), [](char c) { return c != '\n' && c != '\r'; });
+}
+
 /// Writes events of a streamed message (Anthropic API reference, "Streaming messages").
 class AnthropicEvents {
  public:
   /// @param data one JSON object.
   AnthropicEvents& event(std::string_view type, std::string_view data) {
     text_.append("event: ").append(type).append("\ndata: ");
-    // Between the tokens of JSON a line break is nothing, and within them there is none.
-    std::ranges::copy_if(data, std::back_inserter(text_), [](char c) { return c != '\n' && c != '\r'; });
+    append_on_one_line(data, text_);
     text_ += "\n\n";
     return *this;
   }
