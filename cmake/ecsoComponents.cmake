@@ -1,6 +1,6 @@
 # The components beside ecso::ecso. Each needs a library that not everybody has. This file is installed: the build and
 # ecsoConfig.cmake read it. Of a component: what its headers are or include (a regular expression), the arguments of find_package, the
-# target to link, what people call the library, and Debian's name for it.
+# target to link, what people call the library, and Debian's name for it; of one with an engine, the header that one source includes.
 set(ecso_optional_components http sqlite llama gateway)
 
 set(ecso_http_includes "(ecso/http/|curl/)")
@@ -26,3 +26,12 @@ set(ecso_gateway_package GatewayLibraries)
 set(ecso_gateway_links GatewayLibraries::GatewayLibraries)
 set(ecso_gateway_library "Boost 1.81 with OpenSSL and prometheus-cpp")
 set(ecso_gateway_debian "libboost1.81-dev, libssl-dev, prometheus-cpp-dev")
+set(ecso_gateway_engine ecso/gateway/src.hpp)
+
+# ecso_engine(name): the static library ecso_<name>_engine, compiled where it is used, with the flags used there.
+function(ecso_engine name)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/ecso_${name}_engine.cpp)
+  file(CONFIGURE OUTPUT ${source} CONTENT "#include <${ecso_${name}_engine}>\n")
+  add_library(ecso_${name}_engine STATIC EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(ecso_${name}_engine PUBLIC ecso::ecso ${ecso_${name}_links})
+endfunction()

@@ -3,7 +3,9 @@
 // What the gateway's tests by raw sockets have in common: chats of both APIs as bytes, and what their answers say.
 
 #include <ecso/detail/base64.hpp>
+#include <ecso/gateway/gateway.hpp>
 #include <ecso/gateway/options.hpp>
+#include <ecso/gateway/request_record.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -15,7 +17,6 @@
 #include <nlohmann/json.hpp>
 
 #include "support/fault_server.hpp"
-#include "support/gateway_server.hpp"
 #include "support/http_socket.hpp"
 #include "support/image_bytes.hpp"
 #include "support/sanitizers.hpp"
@@ -166,7 +167,7 @@ inline void read_events(std::string_view body, Api api, Said& said) {
 
 /// A gateway that runs.
 struct GatewayUnderTest {
-  GatewayServer gateway;
+  gateway::Gateway gateway;
 
   explicit GatewayUnderTest(gateway::Options options, gateway::OnRequest on_request = {})
       : gateway{std::move(options), std::move(on_request)} {

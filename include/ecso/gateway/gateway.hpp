@@ -1,290 +1,62 @@
 #pragma once
 
-#include <ecso/detail/gateway/session.hpp>
-#include <ecso/detail/gateway/worker.hpp>
-#include <ecso/error.hpp>
 #include <ecso/gateway/options.hpp>
 #include <ecso/gateway/request_record.hpp>
 
-#include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
-
-#include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
-#include <utility>
-#include <vector>
+
+namespace ecso::detail::gateway {
+class Engine;
+}
 
 namespace ecso::gateway {
+
+class Metrics;
 
 /// An HTTP server between clients and the upstreams that answer them: the same API, with every answer checked by ECSO before it
 /// leaves, and repaired or refused where it is harmful. See `Options`. Thread safe.
 ///
 ///     ecso::gateway::Gateway gateway{{.upstreams = {{.url = "http://127.0.0.1:8080/v1"}}}};
 ///     gateway.start();
+///
+/// Its engine is `ecso/gateway/src.hpp`: the CMake target `ecso::gateway` compiles it; without CMake, include it in one source.
 class Gateway {
  public:
   /// Opens the port. @throws Error (bad_input, tls) that names the option, (unavailable) if the port cannot be had.
-  explicit Gateway(Options options, OnRequest on_request = {})
-      : shared_{std::make_shared<detail::gateway::Shared>(std::move(on_request))} {
-    use(std::make_shared<const detail::gateway::Config>(std::move(options)));
-    const Options& given = *served_->config->options;
-    const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-    const std::size_t count = given.threads == 0 ? cores : given.threads;
-    for (std::size_t i = 0; i < count; ++i) {
-      workers_.push_back(std::make_unique<detail::gateway::Worker>(shared_));
-      workers_.back()->apply(served_);
-    }
-    listen(given);
-  }
+  explicit Gateway(Options options, OnRequest on_request = {});
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
-  ~Gateway() { stop(); }
+  ~Gateway();
 
   /// Its threads begin to serve.
-  void start() {
-    if (!threads_.empty()) return;
-    detail::gateway::asio::co_spawn(acceptor_->get_executor(), accept(), detail::gateway::asio::detached);
-    for (const auto& worker : workers_) {
-      detail::gateway::asio::co_spawn(worker->context.get_executor(), tick(*worker), detail::gateway::asio::detached);
-    }
-    for (const auto& worker : workers_) {
-      threads_.emplace_back([worker = worker.get()] { serve(*worker); });
-    }
-  }
+  void start();
 
-  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] std::uint16_t port() const noexcept;
 
   /// Such as "http://127.0.0.1:8800".
-  [[nodiscard]] std::string url() const {
-    const std::lock_guard lock{mutex_};
-    const Options& given = *served_->config->options;
-    const bool is_v6 = given.address.find(':') != std::string::npos;
-    const std::string host = is_v6 ? "[" + given.address + "]" : given.address;
-    return (given.certificate_file.empty() ? "http://" : "https://") + host + ":" + std::to_string(port_);
-  }
+  [[nodiscard]] std::string url() const;
 
-  /// What Prometheus would read.
-  [[nodiscard]] const Metrics& metrics() const noexcept { return *shared_->metrics; }
+  /// What Prometheus would read; `ecso/gateway/metrics.hpp` has the class.
+  [[nodiscard]] const Metrics& metrics() const noexcept;
 
   /// Requests that begin from now on see these options; those under way go on with the ones before.
   /// @throws Error (bad_input) that names what is wrong, or what needs a restart; then nothing changes.
-  void reload(Options options) {
-    const std::lock_guard lock{mutex_};
-    const Options& before = *served_->config->options;
-    const bool is_port_new = options.port != before.port && options.port != port_;
-    if (options.address != before.address || is_port_new) throw needs_restart("the address to listen on");
-    if (options.threads != before.threads) throw needs_restart("threads");
-    if (options.certificate_file.empty() != before.certificate_file.empty()) throw needs_restart("TLS on or off");
-    use(std::make_shared<const detail::gateway::Config>(std::move(options)));
-    for (const auto& worker : workers_) {
-      detail::gateway::asio::post(worker->context, [worker = worker.get(), next = served_] { worker->apply(next); });
-    }
-  }
+  void reload(Options options);
 
   /// Takes no more connections and no more requests; those under way are answered. Returns at once.
-  void drain() {
-    shared_->is_draining = true;
-    detail::gateway::asio::post(acceptor_->get_executor(), [this] { close_acceptor(); });
-    for (const auto& worker : workers_) {
-      detail::gateway::asio::post(worker->context, [worker = worker.get()] {
-        for (detail::gateway::Connection* const connection : worker->connections) {
-          if (connection->is_idle()) connection->close();
-        }
-      });
-    }
-  }
+  void drain();
 
   /// Until the last connection is over. False if the time ran out first.
-  [[nodiscard]] bool wait(std::chrono::milliseconds time) const {
-    const auto until = std::chrono::steady_clock::now() + time;
-    while (shared_->connections != 0) {
-      if (std::chrono::steady_clock::now() >= until) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds{10});
-    }
-    return true;
-  }
+  [[nodiscard]] bool wait(std::chrono::milliseconds time) const;
 
   /// Ends everything at once. Waits for a name lookup that is under way.
-  void stop() {
-    for (const auto& worker : workers_) worker->context.stop();
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-    // A lease that comes back from here on would wake somebody whose thread is gone.
-    shared_->in_flight->forget_waiting();
-    shared_->bodies->forget_waiting();
-  }
+  void stop();
 
  private:
-  using Acceptor = detail::gateway::asio::basic_socket_acceptor<detail::gateway::tcp, detail::gateway::Executor>;
-
-  [[nodiscard]] static Error needs_restart(const std::string& what) {
-    return Error{Errc::bad_input, "reload: " + what + " changes only by a restart"};
-  }
-
-  /// What follows is served with this. Called under the lock, or before there are threads.
-  void use(std::shared_ptr<const detail::gateway::Config> config) {
-    served_ = detail::gateway::Served::make(std::move(config), served_.get());
-    const Bounds& bounds = served_->config->options->bounds;
-    shared_->in_flight->resize({bounds.max_in_flight, bounds.max_queued});
-    shared_->bodies->resize({.capacity = bounds.max_buffered_bytes});
-    shared_->answers->resize(bounds.max_buffered_bytes);
-    max_connections_ = bounds.max_connections;
-  }
-
-  void listen(const Options& given) {
-    const auto address = detail::gateway::asio::ip::make_address(given.address);
-    const detail::gateway::tcp::endpoint endpoint{address, given.port};
-    acceptor_ = std::make_unique<Acceptor>(workers_.front()->context.get_executor());
-    detail::gateway::error_code error;
-    acceptor_->open(endpoint.protocol(), error);
-    if (!error) acceptor_->set_option(Acceptor::reuse_address{true}, error);
-    if (!error) acceptor_->bind(endpoint, error);
-    if (!error) acceptor_->listen(4096, error);
-    if (error) {
-      throw Error{
-          Errc::unavailable, "cannot listen: " + error.message(), {.endpoint = given.address + ":" + std::to_string(given.port)}};
-    }
-    port_ = acceptor_->local_endpoint().port();
-  }
-
-  void close_acceptor() {
-    detail::gateway::error_code ignored;
-    acceptor_->close(ignored);
-  }
-
-  static void serve(detail::gateway::Worker& worker) {
-    const auto guard = detail::gateway::asio::make_work_guard(worker.context);
-    for (;;) {
-      try {
-        worker.context.run();
-        return;
-      } catch (const std::exception&) {
-        continue;  // Of one connection or call, which ends with it; out of memory, most likely. The others go on.
-      }
-    }
-  }
-
-  /// What goes wrong once must not end the ticking, by which all time limits are kept.
-  static void look_after(detail::gateway::Worker& worker) {
-    const auto now = detail::gateway::Clock::now();
-    try {
-      worker.sweeper.sweep(now);
-      // Ends no connection at once: what it wakes goes on later.
-      for (detail::gateway::Connection* const connection : worker.connections) connection->look();
-      for (const auto& upstream : worker.view->upstreams) {
-        upstream->tidy(now);
-        upstream->report(*worker.shared->metrics);
-      }
-    } catch (const std::exception&) {
-      return;
-    }
-  }
-
-  static detail::gateway::Task<void> tick(detail::gateway::Worker& worker) {
-    detail::gateway::Timer timer{worker.context.get_executor()};
-    for (;;) {
-      timer.expires_after(detail::gateway::Sweeper::interval);
-      auto result = co_await timer.async_wait(detail::gateway::awaited);
-      if (std::get<0>(result)) co_return;
-      look_after(worker);
-    }
-  }
-
-  [[nodiscard]] detail::gateway::Worker& least_loaded() {
-    return **std::ranges::min_element(workers_, {}, [](const auto& worker) { return worker->load.load(); });
-  }
-
-  detail::gateway::Task<void> accept() {
-    detail::gateway::Timer pause{acceptor_->get_executor()};
-    while (acceptor_->is_open()) {
-      bool has_accepted = false;
-      if (shared_->connections < max_connections_) {
-        detail::gateway::Worker& worker = least_loaded();
-        auto accepted = co_await acceptor_->async_accept(worker.context, detail::gateway::awaited);
-        has_accepted = !std::get<0>(accepted) && hand_over(worker, std::move(std::get<1>(accepted)));
-      }
-      if (has_accepted) continue;
-      // Too many, or no descriptor or memory left, perhaps: they come back.
-      pause.expires_after(std::chrono::milliseconds{10});
-      auto waited = co_await pause.async_wait(detail::gateway::awaited);
-      static_cast<void>(waited);
-    }
-  }
-
-  /// One connection among all that are open. Whatever ends it, it is counted off, and closed.
-  class Counted {
-   public:
-    explicit Counted(detail::gateway::Worker& worker) : worker_{worker} {
-      ++worker_.shared->connections;
-      ++worker_.load;
-    }
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-    ~Counted() {
-      if (connection_) {
-        worker_.connections.erase(connection_.get());
-        connection_->close();
-      }
-      --worker_.load;
-      --worker_.shared->connections;
-    }
-
-    void count(std::shared_ptr<detail::gateway::Connection> connection) {
-      worker_.connections.insert(connection.get());
-      connection_ = std::move(connection);
-    }
-
-   private:
-    detail::gateway::Worker& worker_;
-    std::shared_ptr<detail::gateway::Connection> connection_;
-  };
-
-  template <typename AcceptedSocket>
-  static bool hand_over(detail::gateway::Worker& worker, AcceptedSocket accepted) {
-    try {
-      auto counted = std::make_shared<Counted>(worker);
-      auto socket = std::make_shared<detail::gateway::Socket>(std::move(accepted));
-      detail::gateway::asio::post(worker.context, [&worker, socket, counted] {
-        detail::gateway::asio::co_spawn(worker.context.get_executor(), serve_connection(worker, socket, counted),
-                                        detail::gateway::asio::detached);
-      });
-      return true;
-    } catch (const std::exception&) {
-      return false;
-    }
-  }
-
-  static detail::gateway::Task<void> serve_connection(detail::gateway::Worker& worker,
-                                                      std::shared_ptr<detail::gateway::Socket> socket,
-                                                      std::shared_ptr<Counted> counted) {
-    detail::gateway::error_code ignored;
-    socket->set_option(detail::gateway::tcp::no_delay{true}, ignored);
-    const auto address = socket->remote_endpoint(ignored).address();
-    auto connection = std::make_shared<detail::gateway::Connection>(worker.sweeper, std::move(*socket), address);
-    counted->count(connection);
-    auto session = std::make_shared<detail::gateway::Session>(worker, connection);
-    co_await detail::gateway::Session::run(session);
-  }
-
-  mutable std::mutex mutex_;
-  std::shared_ptr<detail::gateway::Shared> shared_;
-  std::shared_ptr<const detail::gateway::Served> served_;
-  std::atomic<std::size_t> max_connections_{0};
-  std::vector<std::unique_ptr<detail::gateway::Worker>> workers_;
-  std::unique_ptr<Acceptor> acceptor_;
-  std::uint16_t port_ = 0;
-  std::vector<std::thread> threads_;
+  std::unique_ptr<detail::gateway::Engine> engine_;
 };
 
 }  // namespace ecso::gateway
