@@ -13,6 +13,8 @@
 
 #include "support/catch.hpp"
 
+namespace secret_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -93,3 +95,5 @@ TEST_CASE("Every copy of a key is taken out of a text", "[http][secret]") {
   CHECK(Secret::from_text("e").redact("key") == "k[key]y");
   CHECK(Secret{}.redact("sk-1") == "sk-1");
 }
+
+}  // namespace secret_test

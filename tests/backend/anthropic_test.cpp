@@ -13,6 +13,8 @@
 #include "support/image_bytes.hpp"
 #include "support/raw_server.hpp"
 
+namespace anthropic_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -183,3 +185,5 @@ TEST_CASE("A model that refuses temperature is asked without it, once and for al
   CHECK_THAT(server.requests()[1].body, !ContainsSubstring("temperature"));
   CHECK_THAT(server.requests()[2].body, !ContainsSubstring("temperature"));
 }
+
+}  // namespace anthropic_test

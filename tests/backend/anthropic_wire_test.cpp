@@ -18,6 +18,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace anthropic_wire_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -343,3 +345,5 @@ TEST_CASE("A message stream of odd shapes is refused or passed over, never belie
   const std::string trailing = std::string{whole_stream} + "data: garbage\n\n";
   CHECK(streamed({trailing}, seen).text == "Grün 草");
 }
+
+}  // namespace anthropic_wire_test

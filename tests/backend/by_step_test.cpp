@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace by_step_test {
+
 namespace {
 
 using ecso::Capabilities;
@@ -70,3 +72,5 @@ TEST_CASE("the capabilities are those of the backends that need them", "[by_step
 }
 
 }  // namespace
+
+}  // namespace by_step_test

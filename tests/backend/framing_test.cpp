@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace framing_test {
+
 namespace {
 
 using ecso::LineFraming;
@@ -99,3 +101,5 @@ TEST_CASE("an event of many lines is given up at its limit", "[backend][framing]
   };
   CHECK_THROWS_AS(feed(), ecso::Error);
 }
+
+}  // namespace framing_test

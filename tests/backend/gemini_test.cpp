@@ -12,6 +12,8 @@
 #include "support/image_bytes.hpp"
 #include "support/raw_server.hpp"
 
+namespace gemini_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -179,3 +181,5 @@ TEST_CASE("A Gemini model without log-probabilities and choices is asked without
   CHECK_THAT(server.requests()[2].body, !ContainsSubstring("x.enum"));
   CHECK(server.requests()[3].body == server.requests()[2].body);
 }
+
+}  // namespace gemini_test

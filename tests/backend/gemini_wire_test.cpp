@@ -17,6 +17,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace gemini_wire_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -337,3 +339,5 @@ TEST_CASE("A Gemini stream that ends before its finish reason is no reply, where
   }
   CHECK_THAT(stream_refusal("data: {half\n\n").what(), ContainsSubstring("not JSON"));
 }
+
+}  // namespace gemini_wire_test

@@ -10,6 +10,8 @@
 #include "support/llava_stand_in.hpp"
 #include "support/raw_server.hpp"
 
+namespace llava_controller_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -169,3 +171,5 @@ TEST_CASE("A controller that fails is one clear error", "[backend][llava]") {
   CHECK(error.context().http_status == row.status);
   CHECK(error.context().endpoint == server.url() + "/get_worker_address");
 }
+
+}  // namespace llava_controller_test

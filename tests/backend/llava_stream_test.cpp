@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/llava_stand_in.hpp"
 
+namespace llava_stream_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -178,3 +180,5 @@ TEST_CASE("What the callback of a worker's stream throws comes out of it", "[bac
   LlavaStream stream{prompt, {"</s>"}, 100};
   CHECK_THROWS_AS(stream.feed(stream_of({"a"}), [](std::string_view) { throw 7; }), int);
 }
+
+}  // namespace llava_stream_test

@@ -17,6 +17,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace llava_wire_test {
+
 namespace {
 
 using ecso::Conversation;
@@ -121,3 +123,5 @@ TEST_CASE("A controller's answers are read, or are one clear error", "[backend][
   const std::string endless = R"({"address": "http://)" + std::string(3000, 'h') + R"("})";
   CHECK(code_of([&] { return ecso::parse_llava_address(endless); }) == Errc::bad_reply);
 }
+
+}  // namespace llava_wire_test

@@ -24,6 +24,8 @@
 #include "support/llava_stand_in.hpp"
 #include "support/raw_server.hpp"
 
+namespace llava_worker_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -393,3 +395,5 @@ TEST_CASE("One LLaVA backend serves eight threads and two workers", "[backend][l
   CHECK(first.bodies().size() == 40);
   CHECK(second.bodies().size() == 40);
 }
+
+}  // namespace llava_worker_test

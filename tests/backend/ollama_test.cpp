@@ -12,6 +12,8 @@
 #include "support/image_bytes.hpp"
 #include "support/raw_server.hpp"
 
+namespace ollama_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -156,3 +158,5 @@ TEST_CASE("A reply of Ollama that was complete survives a broken connection", "[
   }};
   CHECK(reply_of(options_for(server)).text == "A square.");
 }
+
+}  // namespace ollama_test

@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace ollama_wire_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -265,3 +267,5 @@ TEST_CASE("A choice is taken out of the JSON string that Ollama's format forces"
   CHECK(ollama_choice(std::string(1'000'000, '[')).size() == 1'000'000);
   CHECK(ollama_choice("").empty());
 }
+
+}  // namespace ollama_wire_test

@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace openai_fallback_test {
+
 namespace {
 
 using namespace ecso;
@@ -65,3 +67,5 @@ TEST_CASE("falling back comes to an end", "[backend][openai][fallback]") {
   }
   CHECK(times > 2);
 }
+
+}  // namespace openai_fallback_test

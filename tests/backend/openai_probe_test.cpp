@@ -10,6 +10,8 @@
 #include "support/image_bytes.hpp"
 #include "support/raw_server.hpp"
 
+namespace openai_probe_test {
+
 namespace {
 
 using namespace ecso;
@@ -154,3 +156,5 @@ TEST_CASE("a call that is asked to tell of its text is streamed", "[backend][ope
     CHECK(backend.generate(asked, context).text == "A cat");
   }
 }
+
+}  // namespace openai_probe_test

@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace openai_reply_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -219,3 +221,5 @@ TEST_CASE("A choice that is made twice is none", "[backend][openai]") {
   const std::string twice = R"({"answer":"yes","answer":"no"})";
   CHECK(openai_choice(twice) == twice);
 }
+
+}  // namespace openai_reply_test

@@ -18,6 +18,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace openai_request_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -233,3 +235,5 @@ TEST_CASE("Random texts in every place come out as they went in, and the body is
     if (body.size() > 64) REQUIRE(body.capacity() == body.size());
   }
 }
+
+}  // namespace openai_request_test

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace openai_server_test {
+
 namespace {
 
 using namespace ecso;
@@ -70,3 +72,5 @@ TEST_CASE("figures of a stranger are bounded and its names cleaned", "[backend][
   CHECK(server.context_tokens == 0);
   CHECK(server.models == std::vector<std::string>{"a [31m b"});
 }
+
+}  // namespace openai_server_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace openai_servers_test {
+
 // Replies of the servers that speak chat completions, as their documentation or source has them.
 
 namespace {
@@ -146,3 +148,5 @@ TEST_CASE("errors of the servers of the field give their own words", "[backend][
   CHECK_THAT(said(401, R"({"error":{"message":"No auth credentials found","code":401},"user_id":"u"})"),
              ContainsSubstring("No auth"));
 }
+
+}  // namespace openai_servers_test

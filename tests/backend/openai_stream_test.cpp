@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace openai_stream_test {
+
 namespace {
 
 using namespace ecso;
@@ -95,3 +97,5 @@ TEST_CASE("odd chunks are skipped or refused, never trusted", "[backend][openai]
             .text == "I can't.");
   CHECK(error_of("data: " + std::string(100'000, '[') + "\n\n").code() == Errc::bad_reply);
 }
+
+}  // namespace openai_stream_test

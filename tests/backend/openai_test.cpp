@@ -20,6 +20,8 @@
 #include "support/image_bytes.hpp"
 #include "support/raw_server.hpp"
 
+namespace openai_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -244,3 +246,5 @@ TEST_CASE("One backend serves eight threads", "[backend][openai]") {
   CHECK(good == 80);
   CHECK(server.connections() <= 8);
 }
+
+}  // namespace openai_test

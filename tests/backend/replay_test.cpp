@@ -19,6 +19,8 @@
 #include <thread>
 #include <vector>
 
+namespace replay_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -186,3 +188,5 @@ TEST_CASE("many threads may replay at once", "[replay]") {
 }
 
 }  // namespace
+
+}  // namespace replay_test

@@ -14,6 +14,8 @@
 #include <variant>
 #include <vector>
 
+namespace scripted_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -167,3 +169,5 @@ TEST_CASE("calls from several threads are each taken once", "[scripted]") {
 }
 
 }  // namespace
+
+}  // namespace scripted_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace server_error_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -86,3 +88,5 @@ TEST_CASE("Messages are cut and never hold the key, wherever the server puts it"
 TEST_CASE("A body that nests without end is quoted like any text", "[backend][openai]") {
   CHECK(server_error(500, std::string(100'000, '[')).message() == std::string(200, '[') + "…");
 }
+
+}  // namespace server_error_test

@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+namespace simulated_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -365,3 +367,5 @@ TEST_CASE("several images and speculation work", "[simulated]") {
 }
 
 }  // namespace
+
+}  // namespace simulated_test

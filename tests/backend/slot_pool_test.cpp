@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace slot_pool_test {
+
 namespace {
 
 using namespace ecso;
@@ -99,3 +101,5 @@ TEST_CASE("never are more queries at work than there are slots", "[backend][slot
   CHECK(clashes == 0);
   CHECK(queries == 800);
 }
+
+}  // namespace slot_pool_test

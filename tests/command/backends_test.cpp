@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+namespace backends_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -123,3 +125,5 @@ TEST_CASE("models are listed, told of and found by a part of their name", "[comm
 }
 
 }  // namespace
+
+}  // namespace backends_test

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+namespace bad_input_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -123,3 +125,5 @@ TEST_CASE("a policy or configuration file that cannot be used is one clear line"
 }
 
 }  // namespace
+
+}  // namespace bad_input_test

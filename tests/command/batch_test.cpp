@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+namespace batch_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -191,3 +193,5 @@ TEST_CASE("an output that cannot be written ends the batch", "[command]") {
 }
 
 }  // namespace
+
+}  // namespace batch_test

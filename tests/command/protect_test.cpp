@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+namespace protect_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -159,3 +161,5 @@ TEST_CASE("help at every level has examples", "[command]") {
 }
 
 }  // namespace
+
+}  // namespace protect_test

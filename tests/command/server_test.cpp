@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+namespace server_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -115,3 +117,5 @@ TEST_CASE("a reply cannot send commands to the terminal", "[command]") {
 }
 
 }  // namespace
+
+}  // namespace server_test

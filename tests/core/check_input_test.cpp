@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+namespace check_input_test {
+
 namespace {
 
 using namespace ecso;
@@ -112,3 +114,5 @@ TEST_CASE("More images than the policy's limit are refused, all turns together",
   CHECK(chat_problem(ask(std::vector<Image>(16, image), "x")).empty());
   CHECK(chat_problem(ask(std::vector<Image>(17, image), "x")) == "query: 17 images are more than the policy's max_images, 16");
 }
+
+}  // namespace check_input_test

@@ -15,6 +15,8 @@
 #include <variant>
 #include <vector>
 
+namespace close_eyes_test {
+
 namespace {
 
 using namespace ecso;
@@ -215,3 +217,5 @@ TEST_CASE("The search for pieces of an image finds one", "[close_eyes]") {
   CHECK(leaks(text_of(image.bytes().substr(1, window)), windows));
   CHECK_FALSE(leaks(text_of(image.base64().substr(3, window - 1)), windows));
 }
+
+}  // namespace close_eyes_test

@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+namespace conversation_test {
+
 namespace {
 
 using namespace ecso;
@@ -128,3 +130,5 @@ TEST_CASE("Roles have the names of chat APIs", "[conversation]") {
   CHECK(to_string(Role::user) == "user");
   CHECK(to_string(Role::assistant) == "assistant");
 }
+
+}  // namespace conversation_test

@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace early_check_test {
+
 namespace {
 
 using namespace ecso;
@@ -138,3 +140,5 @@ TEST_CASE("the numbers of incremental_check rise", "[policy][early]") {
     CHECK_THROWS_AS(check_policy(policy), Error);
   }
 }
+
+}  // namespace early_check_test

@@ -9,6 +9,8 @@
 #include <string>
 #include <type_traits>
 
+namespace error_test {
+
 namespace {
 
 using namespace ecso;
@@ -79,3 +81,5 @@ TEST_CASE("Every code has a name of its own", "[error]") {
   CHECK_FALSE(names.contains("unknown"));
   CHECK(to_string(Errc::bad_input) == "bad_input");
 }
+
+}  // namespace error_test

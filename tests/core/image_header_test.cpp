@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+namespace image_header_test {
+
 namespace {
 
 using namespace ecso;
@@ -201,3 +203,5 @@ TEST_CASE("media types are spelled as HTTP does", "[image_header]") {
   CHECK(to_string(MediaType::gif) == "image/gif");
   CHECK(to_string(MediaType::bmp) == "image/bmp");
 }
+
+}  // namespace image_header_test

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+namespace image_range_test {
+
 namespace {
 
 using namespace ecso;
@@ -169,3 +171,5 @@ TEST_CASE("a range is decoded once, however many threads ask", "[image]") {
     CHECK(descriptions == std::vector<std::string>(count));
   }
 }
+
+}  // namespace image_range_test

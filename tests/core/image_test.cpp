@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+namespace image_test {
+
 namespace {
 
 using namespace ecso;
@@ -258,3 +260,5 @@ TEST_CASE("a file that cannot be an image is refused by name", "[image]") {
   std::filesystem::create_symlink(secret, folder.path() / "link.png");
   CHECK(Image::from_file(folder.path() / "link.png").width() == 3);
 }
+
+}  // namespace image_test

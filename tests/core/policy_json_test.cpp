@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace policy_json_test {
+
 namespace {
 
 using namespace ecso;
@@ -54,3 +56,5 @@ TEST_CASE("a mistake in a policy file is named with its path", "[policy][json]")
                     ContainsSubstring("policy.sampling.check.stop: must be an array"));
   CHECK_THROWS_WITH(read(R"([])"), ContainsSubstring("policy: must be an object"));
 }
+
+}  // namespace policy_json_test

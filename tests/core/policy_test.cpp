@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+namespace policy_test {
+
 namespace {
 
 using namespace ecso;
@@ -72,3 +74,5 @@ TEST_CASE("Policies compare by all their values", "[policy]") {
   p.sampling.caption.seed = 1;
   CHECK_FALSE(p == Policy{});
 }
+
+}  // namespace policy_test

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+namespace prompt_template_test {
+
 namespace {
 
 using namespace ecso;
@@ -110,3 +112,5 @@ TEST_CASE("Slots have the names that stand in templates", "[prompt_template]") {
   CHECK(to_string(Slot::response) == "response");
   CHECK(to_string(Slot::caption) == "caption");
 }
+
+}  // namespace prompt_template_test

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+namespace prompts_test {
+
 namespace {
 
 using namespace ecso;
@@ -316,3 +318,5 @@ TEST_CASE("Each control token alone is broken up wherever it stands", "[prompts]
     }
   }
 }
+
+}  // namespace prompts_test

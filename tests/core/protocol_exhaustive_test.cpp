@@ -12,6 +12,8 @@
 #include "support/image_bytes.hpp"
 #include "support/sanitizers.hpp"
 
+namespace protocol_exhaustive_test {
+
 // Walks every sequence of replies and failures through the state machine and asks of each end: was what came out allowed out?
 
 namespace {
@@ -341,3 +343,5 @@ TEST_CASE("the paper's policy does what its public code does, for every sequence
   }
   WARN(sequences << " sequences equal the public code's rules");
 }
+
+}  // namespace protocol_exhaustive_test

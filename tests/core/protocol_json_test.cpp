@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace protocol_json_test {
+
 namespace {
 
 using namespace ecso;
@@ -121,3 +123,5 @@ TEST_CASE("a protocol is not read under another policy, without its images, or w
                     ContainsSubstring("\"king\" is none of system, user, assistant"));
   CHECK_THROWS_WITH(broken([](auto& j) { j["messages"] = 5; }), ContainsSubstring("must be an array"));
 }
+
+}  // namespace protocol_json_test

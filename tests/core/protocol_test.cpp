@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace protocol_test {
+
 namespace {
 
 using namespace ecso;
@@ -307,3 +309,5 @@ TEST_CASE("where the policy shows a check a part of the answer, counts say nothi
   protocol.resume(1, {.text = "No", .counts = {.prompt = 90, .text = 1}});
   CHECK(protocol.outcome().path == Path::direct);
 }
+
+}  // namespace protocol_test

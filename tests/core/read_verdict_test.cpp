@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+namespace read_verdict_test {
+
 namespace {
 
 using namespace ecso;
@@ -638,3 +640,5 @@ TEST_CASE("Verdicts have names", "[verdict]") {
   CHECK(to_string(Verdict::harmful) == "harmful");
   CHECK(to_string(Verdict::undecided) == "undecided");
 }
+
+}  // namespace read_verdict_test

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace request_json_test {
+
 using namespace ecso;
 
 TEST_CASE("a reply comes back from JSON equal to itself", "[request][json]") {
@@ -46,3 +48,5 @@ TEST_CASE("the JSON of a request holds its texts and its images' hashes", "[requ
   const ModelRequest text = TextRequest{close_eyes(ask({}, "What?"), {}), {}};
   CHECK(to_json(text)["messages"][0]["parts"][0] == "What?");
 }
+
+}  // namespace request_json_test

@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+namespace step_requests_test {
+
 namespace {
 
 using namespace ecso;
@@ -305,3 +307,5 @@ TEST_CASE("The prompt of a request is the text of its last turn", "[step_request
   CHECK(prompt_of(maker.requests().answer(no_image)) == "Why?");
   CHECK(prompt_of(TextRequest{close_eyes({}, {}), {}}).empty());
 }
+
+}  // namespace step_requests_test

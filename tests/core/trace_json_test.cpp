@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace trace_json_test {
+
 namespace {
 
 using namespace ecso;
@@ -104,3 +106,5 @@ TEST_CASE("JSON from outside is bounded in depth and its errors say where", "[js
   CHECK_THROWS_WITH(detail::parse_json("{\"a\":}", "line 3"), ContainsSubstring("line 3: not JSON at byte 6"));
   CHECK_THROWS_WITH(detail::parse_json("", "line 3"), ContainsSubstring("line 3: not JSON"));
 }
+
+}  // namespace trace_json_test

@@ -5,6 +5,8 @@
 
 #include <string>
 
+namespace trace_test {
+
 namespace {
 
 using namespace ecso;
@@ -54,3 +56,5 @@ TEST_CASE("Paths have names", "[trace]") {
   CHECK(to_string(Path::refused) == "refused");
   CHECK(to_string(Path::failed) == "failed");
 }
+
+}  // namespace trace_test

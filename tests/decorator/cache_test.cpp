@@ -26,6 +26,8 @@
 #include <utility>
 #include <vector>
 
+namespace cache_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -603,3 +605,5 @@ TEST_CASE("many threads with many requests get each its own reply", "[cache][thr
 }
 
 }  // namespace
+
+}  // namespace cache_test

@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+namespace call_statistics_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -106,3 +108,5 @@ TEST_CASE("a pipeline's calls are counted through a reference", "[statistics][ob
 }
 
 }  // namespace
+
+}  // namespace call_statistics_test

@@ -27,6 +27,8 @@
 #include <utility>
 #include <vector>
 
+namespace failover_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -488,3 +490,5 @@ TEST_CASE("eight threads, a server that comes and goes, and no call lost", "[fai
 }
 
 }  // namespace
+
+}  // namespace failover_test

@@ -10,6 +10,8 @@
 #include <random>
 #include <vector>
 
+namespace latency_histogram_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -61,3 +63,5 @@ TEST_CASE("durations beyond all bounds are counted", "[histogram]") {
 }
 
 }  // namespace
+
+}  // namespace latency_histogram_test

@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+namespace limit_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -322,3 +324,5 @@ TEST_CASE("queries side by side, with speculation, share a backend that takes on
 }
 
 }  // namespace
+
+}  // namespace limit_test

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+namespace memory_store_test {
+
 namespace {
 
 TEST_CASE("a memory store gives back what was saved last", "[memory_store]") {
@@ -88,3 +90,5 @@ TEST_CASE("many threads share a memory store", "[memory_store][threads]") {
 }
 
 }  // namespace
+
+}  // namespace memory_store_test

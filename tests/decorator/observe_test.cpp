@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+namespace observe_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -148,3 +150,5 @@ TEST_CASE("an observer that throws fails the call", "[observe]") {
 }
 
 }  // namespace
+
+}  // namespace observe_test

@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+namespace record_test {
+
 namespace {
 
 using ecso::detail::Json;
@@ -142,3 +144,5 @@ TEST_CASE("a recording that cannot be written is an error that names it", "[reco
 }
 
 }  // namespace
+
+}  // namespace record_test

@@ -23,6 +23,8 @@
 #include <thread>
 #include <vector>
 
+namespace retry_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -444,3 +446,5 @@ TEST_CASE("a stack of decorators fails closed at every step", "[retry][limit][ob
 }
 
 }  // namespace
+
+}  // namespace retry_test

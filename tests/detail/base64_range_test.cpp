@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+namespace base64_range_test {
+
 namespace {
 
 using namespace ecso::detail;
@@ -129,3 +131,5 @@ TEST_CASE("a range of base64 gives every byte", "[base64]") {
     CHECK(read == bytes);
   }
 }
+
+}  // namespace base64_range_test

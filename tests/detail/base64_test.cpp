@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+namespace base64_test {
+
 namespace {
 
 using namespace ecso::detail;
@@ -175,3 +177,5 @@ TEST_CASE("base64 refuses wrong padding and half groups", "[base64]") {
   CHECK(decode("Zg==Zg==") == "error at 4");
   CHECK(decode("Zh==") == "f");  // bits left over
 }
+
+}  // namespace base64_test

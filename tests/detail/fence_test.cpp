@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+namespace fence_test {
+
 namespace {
 
 using namespace std::string_literals;
@@ -62,3 +64,5 @@ TEST_CASE("Quoting keeps text that is not valid UTF-8 apart from its line breaks
   CHECK(quoted("\xE2\x80") == "> \xE2\x80");
   CHECK(quoted("\xC2\n\x85") == "> \xC2\n> \x85");
 }
+
+}  // namespace fence_test

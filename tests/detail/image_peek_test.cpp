@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+namespace image_peek_test {
+
 namespace {
 
 using namespace ecso;
@@ -151,3 +153,5 @@ TEST_CASE("a peek looks no further than images that anybody writes need", "[imag
   CHECK(walked(webp_file(riff_chunk("what", "") + picture)) == "image/webp 33x17");
   CHECK(peeked(webp_file(riff_chunk("what", "") + picture)) == "shot: malformed WebP: no picture in the first chunk");
 }
+
+}  // namespace image_peek_test

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+namespace json_text_test {
+
 namespace {
 
 using namespace ecso::detail;
@@ -480,3 +482,5 @@ TEST_CASE("no byte that is changed makes a reader leave the text", "[json]") {
   }
   SUCCEED();
 }
+
+}  // namespace json_text_test

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+namespace sha256_test {
+
 namespace {
 
 using namespace ecso::detail;
@@ -48,3 +50,5 @@ TEST_CASE("SHA-256 of every length around its blocks is the same whoever compute
   // Made in the same way with Python's hashlib.
   CHECK(sha256_hex(all) == "917dfe241fcf4d27cf00582a4b7cbc1f5bb92f4298d46d8d986f7cda814596c6");
 }
+
+}  // namespace sha256_test

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+namespace text_stream_test {
+
 using namespace ecso::detail;
 
 namespace {
@@ -85,3 +87,5 @@ TEST_CASE("Of several stop texts the first in the text counts; an empty one coun
   CHECK(stream({"a"}, {"a", "b"}).text.empty());
   CHECK(stream({"aab"}, {"a", "a", "a", "b"}).text == "a");
 }
+
+}  // namespace text_stream_test

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+namespace token_logprobs_test {
+
 using namespace ecso;
 using namespace ecso::detail;
 
@@ -55,3 +57,5 @@ TEST_CASE("A token's entry has its own probability and the likeliest others", "[
   CHECK(entry.top[1].token == "t2");
   CHECK(is_near(entry.logprob, entry.top[0].logprob - 2.0));
 }
+
+}  // namespace token_logprobs_test

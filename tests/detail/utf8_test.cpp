@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+namespace utf8_test {
+
 namespace {
 
 using namespace ecso::detail;
@@ -82,3 +84,5 @@ TEST_CASE("cutting text counts as one code point at a time does", "[utf8]") {
     end += length == 0 ? 1 : length;
   }
 }
+
+}  // namespace utf8_test

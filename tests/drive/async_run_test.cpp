@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace async_run_test {
+
 namespace {
 
 using namespace ecso;
@@ -516,3 +518,5 @@ TEST_CASE("every order of replies and failures ends as the blocking run does, an
   }
   WARN(sequences << " sequences, " << released << " released an answer, each called safe");
 }
+
+}  // namespace async_run_test

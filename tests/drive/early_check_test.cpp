@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace early_check_test {
+
 namespace {
 
 using namespace ecso;
@@ -164,3 +166,5 @@ TEST_CASE("a flow that holds a slot goes on while others wait for one", "[drive]
             {.deadline = 20s, .max_in_flight = 4});
   CHECK(repaired == 30);
 }
+
+}  // namespace early_check_test

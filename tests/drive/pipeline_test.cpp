@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace pipeline_test {
+
 namespace {
 
 using namespace ecso;
@@ -129,3 +131,5 @@ TEST_CASE("one pipeline serves many threads", "[pipeline][threads]") {
   }
   CHECK(right == 400);
 }
+
+}  // namespace pipeline_test

@@ -11,6 +11,8 @@
 
 #include "support/catch.hpp"
 
+namespace run_batch_test {
+
 namespace {
 
 using namespace ecso;
@@ -132,3 +134,5 @@ TEST_CASE("an empty batch is done at once", "[batch]") {
   EchoBackend backend;
   run_batch(queries(0), backend, [](std::size_t, const EcsoProtocol&) { FAIL(); });
 }
+
+}  // namespace run_batch_test

@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace run_test {
+
 namespace {
 
 using namespace ecso;
@@ -336,3 +338,5 @@ TEST_CASE("no sequence of replies and exceptions of a backend releases an unveri
   }
   WARN(sequences << " sequences through run" << (concurrent ? " with threads" : "") << "; none released an unverified answer");
 }
+
+}  // namespace run_test

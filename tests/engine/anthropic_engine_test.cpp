@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+namespace anthropic_engine_test {
+
 using namespace ecso;
 using namespace ecso::test;
 using namespace std::chrono_literals;
@@ -213,3 +215,5 @@ TEST_CASE("A cancelled message ends at once, and the engine stops generating it"
   while (is_generating(endless_engine()) && std::chrono::steady_clock::now() - asked < 5s) std::this_thread::sleep_for(10ms);
   CHECK(std::chrono::steady_clock::now() - asked < 1s);
 }
+
+}  // namespace anthropic_engine_test

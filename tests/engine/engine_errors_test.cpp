@@ -14,6 +14,8 @@
 #include <string_view>
 #include <thread>
 
+namespace engine_errors_test {
+
 using namespace ecso;
 using namespace ecso::test;
 using Catch::Matchers::ContainsSubstring;
@@ -181,3 +183,5 @@ TEST_CASE("An engine that is killed in the middle of a call is unavailable", "[e
   const Error error = error_of([&] { return model.generate(read("Spell.", long_job()), {}); });
   CHECK(error.code() == Errc::unavailable);
 }
+
+}  // namespace engine_errors_test

@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+namespace engine_stream_test {
+
 using namespace ecso;
 using namespace ecso::test;
 using namespace std::chrono_literals;
@@ -318,3 +320,5 @@ TEST_CASE("The engine passes over a field it does not know, and the backend keep
   CHECK_FALSE(model.generate(look_at(picture("unknown field"), "What is this?"), {}).text.empty());
   CHECK(model.dialect() == options.dialect);
 }
+
+}  // namespace engine_stream_test

@@ -22,6 +22,8 @@
 #include <utility>
 #include <vector>
 
+namespace engine_test {
+
 using namespace ecso;
 using namespace ecso::test;
 using namespace std::chrono_literals;
@@ -306,3 +308,5 @@ TEST_CASE("A query's deadline ends a slow check, and nothing is released", "[eng
   CHECK(outcome.error->code() == Errc::timeout);
   CHECK(outcome.error->context().step == Step::check);
 }
+
+}  // namespace engine_test

@@ -34,6 +34,8 @@
 #include "support/image_bytes.hpp"
 #include "support/sanitizers.hpp"
 
+namespace fault_matrix_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -284,3 +286,5 @@ TEST_CASE("A refused connection at every step of every backend is an error that 
   }
   WARN(ran << " cases of a refused connection ran");
 }
+
+}  // namespace fault_matrix_test

@@ -38,6 +38,8 @@
 #include "support/raw_server.hpp"
 #include "support/sanitizers.hpp"
 
+namespace soak_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -365,3 +367,5 @@ TEST_CASE("64 threads share a backend: every outcome is right where one call in 
                << " ms; connections: " << server.peak() << " at most, " << server.accepted() << " in all; memory: " << peak / 1024
                << " MiB at most, " << memory_before / 1024 << " before, " << memory_of_a_tenth / 1024 << " after a tenth");
 }
+
+}  // namespace soak_test

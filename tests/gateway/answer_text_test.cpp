@@ -16,6 +16,8 @@
 
 #include "support/catch.hpp"
 
+namespace answer_text_test {
+
 namespace {
 
 using namespace ecso;
@@ -490,3 +492,5 @@ TEST_CASE("All that a message of the Messages API says counts", "[gateway][answe
   }
   CHECK_THAT(refusal_of<AnthropicAnswer>(message(a, R"(,"token_ids":[1])")), ContainsSubstring("token ids"));
 }
+
+}  // namespace answer_text_test

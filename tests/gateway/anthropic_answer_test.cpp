@@ -16,6 +16,8 @@
 
 #include "support/catch.hpp"
 
+namespace anthropic_answer_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -522,3 +524,5 @@ TEST_CASE("what a stream says of tokens at both ends is put together", "[gateway
       usage ==
       json{{"input_tokens", 180}, {"cache_creation_input_tokens", 20}, {"cache_read_input_tokens", 100}, {"output_tokens", 50}});
 }
+
+}  // namespace anthropic_answer_test

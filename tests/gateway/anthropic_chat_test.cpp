@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace anthropic_chat_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -405,3 +407,5 @@ TEST_CASE("errors have the shape of the Messages API", "[gateway][anthropic_chat
   CHECK(data["error"]["code"] == "ecso_unverified");
   CHECK(data["error"]["message"] == "no\uFFFD");
 }
+
+}  // namespace anthropic_chat_test

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace body_tricks_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -250,3 +252,5 @@ TEST_CASE("An image's bytes go to every call that shows it as they came", "[gate
     CHECK((calls.front().find("base64") != std::string::npos) == has_eyes);
   }
 }
+
+}  // namespace body_tricks_test

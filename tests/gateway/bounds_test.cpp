@@ -17,6 +17,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace bounds_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -316,3 +318,5 @@ TEST_CASE("What the gateway does is counted", "[gateway][metrics]") {
   CHECK(metric(under_test, "ecso_request_seconds_count") >= 3);
   CHECK(metric(under_test, "ecso_upstream_seconds_count") == 5);
 }
+
+}  // namespace bounds_test

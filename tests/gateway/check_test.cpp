@@ -18,6 +18,8 @@
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
 
+namespace check_test {
+
 namespace {
 
 using ecso::Step;
@@ -277,3 +279,5 @@ TEST_CASE("A server's key is not the client's: who sends what", "[gateway][keys]
   CHECK_FALSE(has(head_of_last(), "of-the-client"));
   CHECK_FALSE(has(head_of_last(), "openai-organization"));
 }
+
+}  // namespace check_test

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace client_context_test {
+
 namespace {
 
 using namespace ecso;
@@ -281,3 +283,5 @@ TEST_CASE("A block with an image has that image alone", "[gateway][context][anth
     CHECK_THAT(refusal_of<AnthropicChat>(block(inside, "")), StartsWith("messages[0].content[0].source."));
   }
 }
+
+}  // namespace client_context_test

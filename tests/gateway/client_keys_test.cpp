@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace client_keys_test {
+
 namespace {
 
 using namespace ecso;
@@ -117,3 +119,5 @@ TEST_CASE("an error in a file of keys names the line and does not repeat it", "[
   }
   CHECK_THAT(message_of(many), ContainsSubstring("line 10001"));
 }
+
+}  // namespace client_keys_test

@@ -13,6 +13,8 @@
 
 #include "support/catch.hpp"
 
+namespace gate_test {
+
 namespace {
 
 using namespace ecso::gateway;
@@ -272,3 +274,5 @@ TEST_CASE("threads never get in together what does not fit, and all get their tu
   CHECK(granted + cancelled + full == 4 * rounds);
   CHECK(granted > 0);
 }
+
+}  // namespace gate_test

@@ -18,6 +18,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace gone_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -141,3 +143,5 @@ TEST_CASE("A client that goes away in the middle of a window's stream ends the u
   }
   CHECK(within(1'000ms, [&] { return status == 499; }));
 }
+
+}  // namespace gone_test

@@ -23,6 +23,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace limits_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -245,3 +247,5 @@ TEST_CASE("A gateway that is stopped ends at once, whatever is under way", "[gat
     CHECK(socket->all().find("plain answer") == std::string::npos);
   }
 }
+
+}  // namespace limits_test

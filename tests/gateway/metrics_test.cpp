@@ -15,6 +15,8 @@
 
 #include "support/catch.hpp"
 
+namespace metrics_test {
+
 namespace {
 
 using namespace ecso;
@@ -256,3 +258,5 @@ TEST_CASE("threads count together, also what none has counted before, while othe
   CHECK(scrape.at(R"(ecso_upstream_calls_total{result="ok",step="answer",upstream="up 4"})") == 4 * rounds / 5);
   CHECK(scrape.at("ecso_in_flight") == 4 * rounds);
 }
+
+}  // namespace metrics_test

@@ -16,6 +16,8 @@
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
 
+namespace model_list_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -127,3 +129,5 @@ TEST_CASE("Below the models nothing is served, by whatever spelling", "[gateway]
   }
   CHECK(upstream.requests().empty());
 }
+
+}  // namespace model_list_test

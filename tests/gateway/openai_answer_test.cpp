@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace openai_answer_test {
+
 namespace {
 
 using namespace ecso;
@@ -222,3 +224,5 @@ TEST_CASE("what did not end well cannot leave", "[gateway][openai]") {
   const OpenAiAnswer unfinished;
   CHECK_THROWS_AS(read.answer.release(std::vector<Release>{{.path = Path::eyes_closed, .regenerated = &unfinished}}, {}), Error);
 }
+
+}  // namespace openai_answer_test

@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 
+namespace openai_chat_test {
+
 namespace {
 
 using namespace ecso;
@@ -475,3 +477,5 @@ TEST_CASE("errors have the API's shape", "[gateway][openai]") {
   CHECK(json["error"]["param"].is_null());
   CHECK(parsed.chat.error_event(400, "invalid_request_error", "no \"good\"\n\xFF") == "data: " + body + "\n\n");
 }
+
+}  // namespace openai_chat_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace openai_stream_answer_test {
+
 namespace {
 
 using namespace ecso;
@@ -378,3 +380,5 @@ TEST_CASE("a stream of which something has left ends as a filter would end it", 
   OpenAiStreamAnswer empty;
   CHECK(events_of(empty.release_end("", {})).size() == 1);
 }
+
+}  // namespace openai_stream_answer_test

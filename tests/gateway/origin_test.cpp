@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace origin_test {
+
 namespace {
 
 using ecso::detail::gateway::is_allowed_origin;
@@ -140,3 +142,5 @@ TEST_CASE("A rate is kept of an address, and in IPv6 of a network", "[gateway][l
   CHECK(name("2001:db8:1:2::1") != name("2001:db8:1:3::1"));
   CHECK(name("::ffff:192.0.2.1") != name("::ffff:192.0.2.2"));
 }
+
+}  // namespace origin_test

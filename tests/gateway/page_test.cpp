@@ -11,6 +11,8 @@
 
 #include "support/catch.hpp"
 
+namespace page_test {
+
 namespace {
 
 using namespace ecso::gateway;
@@ -124,3 +126,5 @@ TEST_CASE("The page is small", "[gateway][page]") {
   constexpr std::size_t images = 27'000;
   CHECK(page.size() < 64'000 + images);
 }
+
+}  // namespace page_test

@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace rate_limit_test {
+
 namespace {
 
 using namespace ecso;
@@ -130,3 +132,5 @@ TEST_CASE("threads share the tokens of a name", "[gateway][rate][threads]") {
   for (std::thread& thread : threads) thread.join();
   CHECK(granted >= 500);
 }
+
+}  // namespace rate_limit_test

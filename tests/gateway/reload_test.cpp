@@ -21,6 +21,8 @@
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
 
+namespace reload_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -174,3 +176,5 @@ TEST_CASE("Where no upstream is there a request fails as one that may be tried a
   CHECK(under_test.ask(ecso::test::http_request("GET", "/readyz")).status == 503);
   CHECK(under_test.ask(ecso::test::http_request("GET", "/healthz")).status == 200);
 }
+
+}  // namespace reload_test

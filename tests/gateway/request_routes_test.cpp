@@ -13,6 +13,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace request_routes_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -237,3 +239,5 @@ TEST_CASE("Empty lines before a request are skipped, and no more than a few", "[
   endless.send(lines, 2'000ms);
   CHECK(endless.is_closed_within(3'000ms));
 }
+
+}  // namespace request_routes_test

@@ -21,6 +21,8 @@
 #include "support/http_socket.hpp"
 #include "support/image_bytes.hpp"
 
+namespace request_shapes_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -304,3 +306,5 @@ TEST_CASE("A body beyond the bound is refused before it is read", "[gateway]") {
   }
   CHECK(upstream.requests().empty());
 }
+
+}  // namespace request_shapes_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace served_policies_test {
+
 namespace {
 
 using namespace ecso;
@@ -68,3 +70,5 @@ TEST_CASE("A policy that cannot be followed is refused before it is served", "[g
 }
 
 }  // namespace
+
+}  // namespace served_policies_test

@@ -17,6 +17,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace slow_clients_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -198,3 +200,5 @@ TEST_CASE("Bodies beyond the memory for all of them wait unread until there is r
   CHECK(first.read().status == 200);
   CHECK(second.read().status == 200);
 }
+
+}  // namespace slow_clients_test

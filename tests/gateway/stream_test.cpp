@@ -17,6 +17,8 @@
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
 
+namespace stream_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -167,3 +169,5 @@ TEST_CASE("A trace has all steps, and the withheld answer once the outcome is kn
   CHECK(streamed.body.find("BADWORDS") > last);
   CHECK(streamed.body.substr(0, last).find("BADWORDS") == std::string::npos);
 }
+
+}  // namespace stream_test

@@ -18,6 +18,8 @@
 #include "support/catch.hpp"
 #include "support/tls_server.hpp"
 
+namespace tls_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -174,3 +176,5 @@ TEST_CASE("A new certificate is shown to clients that come after the reload", "[
   }));
   CHECK_THROWS_AS(ask(under_test, before.certificate()), ecso::Error);
 }
+
+}  // namespace tls_test

@@ -20,6 +20,8 @@
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
 
+namespace upstream_connections_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -314,3 +316,5 @@ TEST_CASE("An answer that finds no memory is an error, and memory comes back", "
   const GatewayUnderTest with_room{options};
   for (int i = 0; i < 5; ++i) CHECK(with_room.ask(chat_request()).status == 200);
 }
+
+}  // namespace upstream_connections_test

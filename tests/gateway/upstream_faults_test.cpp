@@ -22,6 +22,8 @@
 #include "support/http_socket.hpp"
 #include "support/sanitizers.hpp"
 
+namespace upstream_faults_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -212,3 +214,5 @@ TEST_CASE("Every fault of an upstream at every call of every kind of chat fails 
   WARN(ran << " cases ran of " << cases.size() << ": " << faults.size() << " faults, where they apply, at " << std::size(steps)
            << " calls of " << std::size(shapes) << " kinds of chat; in " << time.count() << " ms");
 }
+
+}  // namespace upstream_faults_test

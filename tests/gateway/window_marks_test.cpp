@@ -4,6 +4,8 @@
 
 #include "support/catch.hpp"
 
+namespace window_marks_test {
+
 namespace {
 
 using ecso::detail::gateway::Window;
@@ -32,3 +34,5 @@ TEST_CASE("Only what a check saw may leave, less the lookahead", "[gateway][wind
 }
 
 }  // namespace
+
+}  // namespace window_marks_test

@@ -16,6 +16,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace window_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -193,3 +195,5 @@ TEST_CASE("An upstream that breaks off in the middle of a window's stream ends i
     CHECK(socket.all().find("[DONE]") == std::string::npos);
   }
 }
+
+}  // namespace window_test

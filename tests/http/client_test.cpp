@@ -18,6 +18,8 @@
 #include "support/raw_server.hpp"
 #include "support/tls_server.hpp"
 
+namespace client_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -413,3 +415,5 @@ TEST_CASE("No more idle connections are kept than the options say", "[http][clie
   for (int i = 0; i < 3; ++i) CHECK(client.post(Url::parse(server.url()), "{}").body == "ok");
   CHECK(server.connections() == 3);
 }
+
+}  // namespace client_test

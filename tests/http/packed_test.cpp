@@ -15,6 +15,8 @@
 #include "support/http_calls.hpp"
 #include "support/raw_server.hpp"
 
+namespace packed_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -170,3 +172,5 @@ TEST_CASE("A bomb of a gigabyte of zeros is refused at the largest size, without
   CHECK(taken <= std::size_t{16} * 1024 * 1024);
   CHECK(taken >= (is_stream ? std::size_t{15} * 1024 * 1024 : 0));
 }
+
+}  // namespace packed_test

@@ -17,6 +17,8 @@
 #include "support/raw_server.hpp"
 #include "support/tls_server.hpp"
 
+namespace route_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -247,3 +249,5 @@ TEST_CASE("What is wrong with a proxy is said, without its password", "[http][pr
     }
   }
 }
+
+}  // namespace route_test

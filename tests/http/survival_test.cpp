@@ -19,6 +19,8 @@
 #include "support/http_calls.hpp"
 #include "support/raw_server.hpp"
 
+namespace survival_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -496,3 +498,5 @@ TEST_CASE("Streams of many threads are cancelled, broken and read side by side",
   CHECK(broken > 0);
   CHECK(cancelled > 0);
 }
+
+}  // namespace survival_test

@@ -19,6 +19,8 @@
 #include "support/raw_server.hpp"
 #include "support/tls_server.hpp"
 
+namespace tls_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -215,3 +217,5 @@ TEST_CASE("HTTP/2 is spoken with a server that offers it over TLS", "[http][tls]
   CHECK(client.post(url, "{}", {}, until(10s), [&](std::string_view bytes) { text += bytes; }).status == 200);
   CHECK(text == "hello over two");
 }
+
+}  // namespace tls_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace url_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -85,3 +87,5 @@ TEST_CASE("A URL with a user, a password or a query is refused without repeating
   }
   CHECK_THAT(refusal("http://user:hunter2@host"), ContainsSubstring("the option for the key"));
 }
+
+}  // namespace url_test

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+namespace conversation_template_test {
+
 namespace {
 
 using namespace ecso;
@@ -150,3 +152,5 @@ TEST_CASE("no text of any role adds a reserved word to the prompt of any model",
 }
 
 }  // namespace
+
+}  // namespace conversation_template_test

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+namespace profiles_test {
+
 namespace {
 
 using namespace ecso;
@@ -232,3 +234,5 @@ static_assert(all_profiles().size() == 14);
 static_assert(models::llava_1_5_7b.conversation.image_token == "<image>");
 
 }  // namespace
+
+}  // namespace profiles_test

@@ -18,6 +18,8 @@
 #include <thread>
 #include <vector>
 
+namespace audit_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -156,3 +158,5 @@ TEST_CASE("an audit that cannot be opened is an error", "[serve]") {
 }
 
 }  // namespace
+
+}  // namespace audit_test

@@ -22,6 +22,8 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 
+namespace kill_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -154,3 +156,5 @@ TEST_CASE("An upstream that is killed in the middle of a stream leaves an error,
     }
   }
 }
+
+}  // namespace kill_test

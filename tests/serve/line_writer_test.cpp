@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+namespace line_writer_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -166,3 +168,5 @@ TEST_CASE("a named pipe that nobody reads is an error, at once", "[serve]") {
 }
 
 }  // namespace
+
+}  // namespace line_writer_test

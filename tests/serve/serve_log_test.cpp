@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+namespace serve_log_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -233,3 +235,5 @@ TEST_CASE("lines of several writers to one file do not mix", "[serve]") {
 }
 
 }  // namespace
+
+}  // namespace serve_log_test

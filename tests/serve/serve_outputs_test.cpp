@@ -23,6 +23,8 @@
 #include <string>
 #include <thread>
 
+namespace serve_outputs_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -146,3 +148,5 @@ TEST_CASE("SIGHUP writes out what waits for the old audit", "[serve]") {
 }
 
 }  // namespace
+
+}  // namespace serve_outputs_test

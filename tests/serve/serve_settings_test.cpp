@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+namespace serve_settings_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -417,3 +419,5 @@ TEST_CASE("an address to listen on is read with its port", "[serve]") {
 }
 
 }  // namespace
+
+}  // namespace serve_settings_test

@@ -28,6 +28,8 @@
 #include <string>
 #include <string_view>
 
+namespace serve_signals_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -288,3 +290,5 @@ TEST_CASE("a gateway that drains says so to whoever is asking already, and answe
 }
 
 }  // namespace
+
+}  // namespace serve_signals_test

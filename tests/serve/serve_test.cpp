@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+namespace serve_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -153,3 +155,5 @@ TEST_CASE("simulate serves the simulated model until it is told to end", "[serve
 }
 
 }  // namespace
+
+}  // namespace serve_test

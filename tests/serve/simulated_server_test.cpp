@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+namespace simulated_server_test {
+
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -226,3 +228,5 @@ TEST_CASE("a port or address that cannot be had is one clear error", "[serve]") 
 }
 
 }  // namespace
+
+}  // namespace simulated_server_test

@@ -25,6 +25,8 @@
 #include <utility>
 #include <vector>
 
+namespace sqlite_store_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -441,3 +443,5 @@ TEST_CASE("a file spoilt anywhere never changes what the cache gives", "[sqlite]
 }
 
 }  // namespace
+
+}  // namespace sqlite_store_test

@@ -54,8 +54,10 @@ void sleep(std::chrono::nanoseconds time, const std::stop_token& stop) {
   wake.wait_for(lock, stop, time, [] { return false; });
 }
 
+}  // namespace
+
 /// The model behind the server, and how fast it answers. Thread safe.
-class Model {
+class SimulatedServer::Model {
  public:
   explicit Model(const SimulatedServerOptions& options)
       : delay{options.delay}, words_per_second{options.words_per_second}, options_{options.model} {
@@ -98,8 +100,6 @@ class Model {
   std::mutex mutex_;
   std::unordered_set<std::size_t> seen_;
 };
-
-}  // namespace
 
 class SimulatedServer::Listener {
  public:

@@ -46,6 +46,7 @@ class SimulatedServer {
   [[nodiscard]] std::size_t requests() const noexcept;
 
  private:
+  class Model;
   class Listener;
   std::unique_ptr<Listener> listener_;
 };
