@@ -86,7 +86,9 @@ class StepRequests {
     }
     Conversation asked = conversation;
     const auto& prompt = round <= 1 ? prompts.text_regenerate : prompts.strict_text_regenerate;
-    asked.messages.back().parts = {prompt.fill({.query = query_of(conversation)}, prompts.fence)};
+    auto& parts = asked.messages.back().parts;
+    parts.clear();
+    parts.emplace_back(prompt.fill({.query = query_of(conversation)}, prompts.fence));
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
 
