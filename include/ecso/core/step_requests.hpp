@@ -21,6 +21,12 @@ namespace ecso {
 /// A call of either kind.
 using ModelRequest = std::variant<VisionRequest, TextRequest>;
 
+/// How a request wants to be answered.
+[[nodiscard]] inline const CallOptions& options_of(const ModelRequest& request) {
+  const auto* vision = std::get_if<VisionRequest>(&request);
+  return vision != nullptr ? vision->options : std::get<TextRequest>(request).options;
+}
+
 /// The text of a request's last turn.
 [[nodiscard]] inline std::string prompt_of(const ModelRequest& request) {
   if (const auto* vision = std::get_if<VisionRequest>(&request)) return query_of(vision->conversation);
