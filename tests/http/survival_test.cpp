@@ -177,11 +177,11 @@ TEST_CASE("A slow upload that moves is not a stall, one that does not is", "[htt
   CHECK(since(start) > 1s);
 
   RawServer deaf{[](Connection& connection) { connection.stall(); }};
-  const auto second_start = Clock::now();
-  const Error error = error_of([&] { return client.post(Url::parse(deaf.url()), large, {}, until(60s)); });
+  // Not by the time of a busy machine: a client that took what its kernel takes for progress would come to the deadline first.
+  const Error error =
+      error_of([&] { return client.post(Url::parse(deaf.url()), large, {}, until(10 * http.first_byte_timeout)); });
   CHECK(error.code() == Errc::timeout);
   CHECK(error.message() == "no byte of a response within 900 ms");
-  CHECK(since(second_start) < 5s);
 }
 
 TEST_CASE("The time for the first byte starts anew with a call on a kept connection", "[http][timeout]") {
