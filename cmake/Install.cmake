@@ -39,8 +39,21 @@ if(TARGET ecso_command)
   install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ecso RENAME copyright COMPONENT command)
   # The Dockerfile builds from the source, which whoever has the package does not have.
   if(TARGET ecso::gateway)
-    install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/deploy/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ecso/examples
-            COMPONENT command PATTERN "Dockerfile*" EXCLUDE)
+    set(deploy_dir ${CMAKE_INSTALL_DATADIR}/doc/ecso/examples)
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/deploy/ DESTINATION ${deploy_dir} COMPONENT command
+            PATTERN "Dockerfile*" EXCLUDE PATTERN ecso.service EXCLUDE)
+    # The unit starts the program where it is, which is only known now: `cmake --install` may be given another prefix. CPack's is a
+    # folder of its own, from which the package comes to lie under /usr.
+    install(CODE "
+      cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_PREFIX NORMALIZE OUTPUT_VARIABLE prefix)
+      if(prefix MATCHES /_CPack_Packages/)
+        set(prefix /usr)
+      endif()
+      file(READ \"${PROJECT_SOURCE_DIR}/examples/deploy/ecso.service\" unit)
+      string(REPLACE /usr/bin/ecso \"\${prefix}/${CMAKE_INSTALL_BINDIR}/ecso\" unit \"\${unit}\")
+      file(WRITE \"${PROJECT_BINARY_DIR}/ecso.service\" \"\${unit}\")
+      file(INSTALL \"${PROJECT_BINARY_DIR}/ecso.service\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${deploy_dir}\")"
+            COMPONENT command)
   endif()
 endif()
 
@@ -65,5 +78,6 @@ set(CPACK_COMPONENT_DEV_DESCRIPTION "Safer multimodal language models: Eyes Clos
 set(CPACK_DEBIAN_COMMAND_PACKAGE_NAME ecso)
 set(CPACK_DEBIAN_COMMAND_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_COMMAND_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_COMMAND_PACKAGE_RECOMMENDS ca-certificates)
 set(CPACK_COMPONENT_COMMAND_DESCRIPTION "Safer multimodal language models: Eyes Closed, Safety On (command)")
 include(CPack)

@@ -18,7 +18,7 @@ cat >&2 <<HINT
 
 In another terminal:
   ecso protect --backend openai:http://127.0.0.1:$port --image picture.png --query "What is this?"
-  curl -s http://127.0.0.1:$port/health
+  ecso backends --probe http://127.0.0.1:$port
 
 HINT
 # The options are those of server.hpp, which says why.

@@ -69,7 +69,7 @@ download_packages() {
 # The machine's mirror, with another suite.
 download_from_newer_suite() {
   local suite=${ECSO_ENGINE_SUITE:-forky} keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | awk '/\/debian\/*$/ && !found++')
+  mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' | awk '/\/debian\/*$/ && !found++')
   [[ -n $mirror ]] || {
     say "this machine's apt has no Debian mirror"
     return 1
@@ -161,12 +161,11 @@ find_server() {
   install_launcher "$directory/debian/llama-server"
 }
 
+# Whether there is a model, made as it would be now.
+has_model() { [[ -r $directory/model/made-by && $(<"$directory/model/made-by") == "$made_by" ]]; }
+
 make_model() {
-  local maker made_by
-  maker=$(dirname "$(realpath "$0")")/make_tiny_model.py
-  made_by=$(cksum <"$maker")
-  if [[ ! -r $directory/model/made-by || $(<"$directory/model/made-by") != "$made_by" ]]; then
-    command -v python3 >/dev/null || die "$SKIP" "no python3 here to make the tiny model with"
+  if ! has_model; then
     rm -rf "$directory/model"
     python3 "$maker" "$directory/model"
     echo "$made_by" >"$directory/model/made-by"
@@ -179,5 +178,10 @@ directory=$(realpath -m "${1:-${ECSO_ENGINE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}
 mkdir -p "$directory"
 exec 9>"$directory/lock"
 flock 9 # two test runs may share the directory
+maker=$(dirname "$(realpath "$0")")/make_tiny_model.py
+made_by=$(cksum <"$maker")
+# Before a download that would be for nothing.
+has_model || command -v python3 >/dev/null ||
+  die "$SKIP" "no python3 here, which makes the tiny model: apt-get install python3"
 find_server
 make_model

@@ -114,7 +114,10 @@ TEST_CASE("The page and its traces are served to this machine's own names, and n
                                                                                    {"localhost", "Via: 1.1 a\r\n"},
                                                                                    {"localhost", "X-Real-IP: 1.2.3.4\r\n"}}) {
     CAPTURE(host, more);
-    CHECK(under_test.ask(to_host(host, "GET", "/", more)).status == 404);
+    const HttpReply refused = under_test.ask(to_host(host, "GET", "/", more));
+    CHECK(refused.status == 404);
+    CHECK(refused.body.find("/ is served on a loopback address alone") != std::string::npos);
+    CHECK(refused.body.find("[page] enabled = true") != std::string::npos);
     CHECK(under_test.ask(to_host(host, "POST", "/v1/ecso/protect", more)).status == 404);
     // The API is for everybody.
     CHECK(under_test.ask(to_host(host, "POST", "/v1/chat/completions", more)).status == 200);
@@ -127,10 +130,14 @@ TEST_CASE("A configuration can serve the page to everybody, or to nobody", "[gat
   options.page = true;
   CHECK(GatewayUnderTest{options}.ask(to_host("a.test", "GET", "/", "Via: 1.1 a\r\n")).status == 200);
   options.page = false;
-  CHECK(GatewayUnderTest{options}.ask(to_host("localhost", "GET", "/")).status == 404);
+  const HttpReply nothing = GatewayUnderTest{options}.ask(to_host("localhost", "GET", "/"));
+  CHECK(nothing.status == 404);
+  CHECK(nothing.body.find("there is nothing at /") != std::string::npos);
   options.page.reset();
   options.address = "0.0.0.0";
-  CHECK(GatewayUnderTest{options}.ask(to_host("localhost", "GET", "/")).status == 404);
+  const HttpReply refused = GatewayUnderTest{options}.ask(to_host("localhost", "GET", "/"));
+  CHECK(refused.status == 404);
+  CHECK(refused.body.find("[page] enabled = true") != std::string::npos);
 }
 
 TEST_CASE("A rate is kept of an address, and in IPv6 of a network", "[gateway][limits]") {

@@ -95,8 +95,15 @@ class Session final : public ChatResponder {
     keeps_alive_ = head().keeps_alive && !worker_.shared->is_draining;
     const Known* const route = route_of(head().path);
     const bool is_page = route != nullptr && (route->endpoint == Endpoint::page || route->endpoint == Endpoint::protect);
-    if (route == nullptr || (is_page && !serves_page())) {
+    if (route == nullptr || (is_page && options().page == false)) {
       return fail(404, "not_found_error", fmt::format("there is nothing at {}", printable(head().path)));
+    }
+    if (is_page && !serves_page()) {
+      return fail(
+          404, "not_found_error",
+          fmt::format("{} is served on a loopback address alone, to requests that name one as their host and that no proxy "
+                      "has passed on; the operator may serve it to all by [page] enabled = true",
+                      route->path));
     }
     endpoint_ = route->endpoint;
     const bool is_preflight = head().method == "OPTIONS" && !head().origin.empty();
