@@ -316,11 +316,11 @@ run_tests() {
   rm -f "$log"
   status=0
   if [ -n "$quick" ]; then
-    configure dev -DCMAKE_CXX_FLAGS_DEBUG=-g0 -DECSO_BUILD_EXAMPLES=OFF -DECSO_GATEWAY=OFF -DECSO_SQLITE=OFF -DECSO_LLAMA=OFF
+    configure test -DECSO_BUILD_EXAMPLES=OFF -DECSO_GATEWAY=OFF -DECSO_SQLITE=OFF -DECSO_LLAMA=OFF
     set -- --target quick_tests
     selection='-L quick'
   else
-    configure dev -DCMAKE_CXX_FLAGS_DEBUG=-g1
+    configure test
     set --
     selection='-LE fuzz'
   fi
