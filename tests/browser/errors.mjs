@@ -180,10 +180,8 @@ for (const [how, cancel] of [['the button', (page) => page.page.getByRole('butto
     const clock = page.step(0).locator('.clock');
     await until(async () => parseFloat(await clock.textContent()) >= 1, 'the clock runs');
     assert.equal(exchange.isClosed, false);
-    const begin = performance.now();
     await cancel(page);
-    const end = await exchange.closed;
-    assert.ok(end - begin < 1000, `the connection closed after ${end - begin} ms`);
+    await until(() => exchange.isClosed, 'the connection closes');
     assert.deepEqual((await problemOf(page)).slice(0, 2), ['Cancelled', 'Nothing was released, and the gateway was told to stop.']);
     assert.equal((await page.states())[0], 'failed');
     await page.picture('cancelled');

@@ -11,7 +11,7 @@ const {chromium} = createRequire(`${process.env.ECSO_PLAYWRIGHT}/`)('playwright-
 
 export const phone = {viewport: {width: 360, height: 740}, deviceScaleFactor: 2, isMobile: true, hasTouch: true};
 export const wide = {viewport: {width: 1280, height: 860}};
-export const patience = 10_000;
+export const patience = 60_000;
 
 const tests = [];
 export const test = (name, run) => tests.push({name, run});

@@ -5,6 +5,7 @@
 
 #include "support/raw_server.hpp"
 
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -160,9 +161,13 @@ TEST_CASE("Ctrl-C keeps what is done, cancels the rest, and says how to go on", 
   std::string lines;
   for (int i = 0; i < 40; ++i) lines += "{\"id\":\"" + std::to_string(i) + "\",\"query\":\"q\"}\n";
   const std::string batch = folder.write("in.jsonl", lines);
-  const RawServer slow{[](RawServer::Connection& connection) {
-    while (connection.read_request() && connection.pause(std::chrono::milliseconds{100}) &&
-           connection.send(http_response(200, R"({"choices":[{"message":{"content":"no"},"finish_reason":"stop"}]})"))) {}
+  // Enough for one query of the two that are under way at a time; the rest wait.
+  std::atomic<int> answers{4};
+  const RawServer slow{[&](RawServer::Connection& connection) {
+    while (connection.read_request()) {
+      if (answers-- <= 0) connection.stall();
+      connection.send(http_response(200, R"({"choices":[{"message":{"content":"no"},"finish_reason":"stop"}]})"));
+    }
   }};
   bool is_sent = false;
   const auto press = [&](pid_t pid, const std::string&) {

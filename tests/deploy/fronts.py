@@ -42,7 +42,7 @@ RESERVED = [reserve_port() for _ in range(4)]
 PLAIN, TLS, *GATEWAYS = [one.getsockname()[1] for one in RESERVED]
 
 
-def until(condition, what, seconds=20):
+def until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"never: {what}"
@@ -120,7 +120,7 @@ def answers_of(number):
 # --- What clients do ---
 
 
-def connect(timeout=30):
+def connect(timeout=120):
     context = ssl.create_default_context(cafile=WORK / "fullchain.pem")
     return http.client.HTTPSConnection("localhost", TLS, context=context, timeout=timeout)
 
@@ -254,7 +254,7 @@ def headers_go_on(_):
 
 
 def tls_at_the_door(_):
-    connection = http.client.HTTPConnection("127.0.0.1", PLAIN, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", PLAIN, timeout=120)
     connection.request("GET", "/v1/models", headers={"Host": "api.example.com"})
     response = connection.getresponse()
     assert response.status == 308, response.status
@@ -283,15 +283,22 @@ def arrivals(mode):
 
 
 def streams_arrive_as_they_go(_):
-    held = arrivals("hold")
-    assert held[0][1].startswith(b": ecso"), held[0]
-    assert held[-1][0] - held[0][0] > 0.04, "the progress of a held stream came with its end"
-    words = [at for at, line in arrivals("window") if b'"content"' in line]
-    assert words[-1] - words[len(words) // 3] > 0.1, "the words of a stream came all at once"
+    def held():
+        pieces = arrivals("hold")
+        assert pieces[0][1].startswith(b": ecso"), pieces[0]
+        return pieces[-1][0] - pieces[0][0]
+
+    def words():
+        times = [at for at, line in arrivals("window") if b'"content"' in line]
+        return times[-1] - times[len(times) // 3]
+
+    # The best of many: where others have the processor, this reads late what came in time.
+    assert any(held() > 0.04 for _ in range(10)), "the progress of a held stream came with its end"
+    assert any(words() > 0.1 for _ in range(10)), "the words of a stream came all at once"
 
 
 def only_the_api(_):
-    direct = http.client.HTTPConnection("127.0.0.1", GATEWAYS[0], timeout=10)
+    direct = http.client.HTTPConnection("127.0.0.1", GATEWAYS[0], timeout=120)
     direct.request("POST", "/v1/ecso/protect", chat("harmful"))
     response = direct.getresponse()
     assert response.status == 200 and b'"steps"' in response.read(), "the gateway itself has what the front is to hide"

@@ -39,7 +39,9 @@ class EchoBackend final : public MllmBackend {
     }
     if (text.find("fail") != std::string::npos) throw Error{Errc::server_error, "failed"};
     const auto time = text.find("slow") != std::string::npos ? 30ms : 1ms;
-    for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;) {
+    const bool is_held = text == "held";
+    for (const auto end = std::chrono::steady_clock::now() + time;
+         std::chrono::steady_clock::now() < end || (is_held && holds);) {
       if (context.stop.stop_requested()) throw Error{Errc::cancelled, "stopped"};
       std::this_thread::sleep_for(200us);
     }
@@ -50,6 +52,7 @@ class EchoBackend final : public MllmBackend {
 
   std::atomic<int> under_way{0};
   std::atomic<int> most{0};
+  std::atomic<bool> holds{true};  ///< The query "held".
 
  private:
   bool concurrent_;
@@ -83,9 +86,13 @@ TEST_CASE("queries come out in order of completion", "[batch]") {
   std::vector<std::size_t> order;
   auto next = [i = 0, policy = std::make_shared<const Policy>()]() mutable -> std::optional<EcsoProtocol> {
     if (i == 3) return std::nullopt;
-    return EcsoProtocol{ask({}, i++ == 0 ? "slow" : "quick"), policy};
+    return EcsoProtocol{ask({}, i++ == 0 ? "held" : "quick"), policy};
   };
-  run_batch(next, backend, [&](std::size_t index, const EcsoProtocol&) { order.push_back(index); }, {.max_in_flight = 2});
+  const auto on_end = [&](std::size_t index, const EcsoProtocol&) {
+    order.push_back(index);
+    backend.holds = order.size() < 2;
+  };
+  run_batch(next, backend, on_end, {.max_in_flight = 2});
   CHECK(order == std::vector<std::size_t>{1, 2, 0});
 }
 

@@ -8,11 +8,11 @@
 #include "engine/fixture.hpp"
 #include "support/reserved_port.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -201,21 +201,28 @@ TEST_CASE("The engine's Messages API wants its key, and an image only where it c
 
 TEST_CASE("A cancelled message ends at once, and the engine stops generating it", "[engine][anthropic]") {
   AnthropicBackend model{messages_of_engine(endless_engine())};
-  std::stop_source stop;
-  std::chrono::steady_clock::time_point asked;
-  std::size_t pieces = 0;
-  const CallContext context{.stop = stop.get_token(), .on_text = [&](std::string_view) {
-                              if (++pieces != 20) return;
-                              CHECK(is_generating(endless_engine()));
-                              asked = std::chrono::steady_clock::now();
-                              stop.request_stop();
-                            }};
-  const CallOptions endless{.sampling = {.max_tokens = 100'000}};
-  const Error error = error_of([&] { return model.generate(read("Spell.", endless), context); });
-  CHECK(error.code() == Errc::cancelled);
-  CHECK(std::chrono::steady_clock::now() - asked < 500ms);
-  while (is_generating(endless_engine()) && std::chrono::steady_clock::now() - asked < 5s) std::this_thread::sleep_for(10ms);
-  CHECK(std::chrono::steady_clock::now() - asked < 1s);
+  // The best of many: a busy machine is late now and then, a wait that does not listen always.
+  auto ended = std::chrono::steady_clock::duration::max();
+  auto idle = ended;
+  for (int i = 0; i < 20 && (ended >= 500ms || idle >= 1s); ++i) {
+    std::stop_source stop;
+    std::chrono::steady_clock::time_point asked;
+    std::size_t pieces = 0;
+    const CallContext context{.stop = stop.get_token(), .on_text = [&](std::string_view) {
+                                if (++pieces != 20) return;
+                                CHECK(is_generating(endless_engine()));
+                                asked = std::chrono::steady_clock::now();
+                                stop.request_stop();
+                              }};
+    const CallOptions endless{.sampling = {.max_tokens = 100'000}};
+    const Error error = error_of([&] { return model.generate(read("Spell.", endless), context); });
+    CHECK(error.code() == Errc::cancelled);
+    ended = std::min(ended, std::chrono::steady_clock::now() - asked);
+    REQUIRE(test::comes_true([&] { return !is_generating(endless_engine()); }));
+    idle = std::min(idle, std::chrono::steady_clock::now() - asked);
+  }
+  CHECK(ended < 500ms);
+  CHECK(idle < 1s);
 }
 
 }  // namespace anthropic_engine_test

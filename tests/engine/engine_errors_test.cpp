@@ -13,7 +13,6 @@
 #include <chrono>
 #include <string>
 #include <string_view>
-#include <thread>
 
 namespace engine_errors_test {
 
@@ -160,9 +159,9 @@ TEST_CASE("An engine that is still loading is unavailable, and answers later", "
   OpenAiBackend model{options_for(server)};
   int refused = 0;
   int loading = 0;
-  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+  const auto give_up = std::chrono::steady_clock::now() + test::patience;
   std::string text;
-  while (text.empty() && std::chrono::steady_clock::now() < patience) {
+  while (text.empty() && std::chrono::steady_clock::now() < give_up) {
     try {
       text = model.generate(read("hi"), {}).text;
     } catch (const Error& error) {
@@ -178,11 +177,8 @@ TEST_CASE("An engine that is still loading is unavailable, and answers later", "
 TEST_CASE("An engine that is killed in the middle of a call is unavailable", "[engine]") {
   EngineServer server{{.name = "engine-killed"}};
   OpenAiBackend model{options_for(server)};
-  const std::jthread killer{[&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds{200});
-    server.kill();
-  }};
-  const Error error = error_of([&] { return model.generate(read("Spell.", long_job()), {}); });
+  const CallContext context{.on_text = [&](std::string_view) { server.kill(); }};
+  const Error error = error_of([&] { return model.generate(read("Spell.", long_job()), context); });
   CHECK(error.code() == Errc::unavailable);
 }
 

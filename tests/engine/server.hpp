@@ -15,11 +15,11 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "engine/loopback_http.hpp"
+#include "support/patience.hpp"
 
 namespace ecso::test {
 
@@ -66,7 +66,7 @@ struct EngineOptions {
 /// It is killed if the thread that started it dies.
 class EngineServer {
  public:
-  /// @throws std::runtime_error with the end of the server's log if it does not get ready within 60 s.
+  /// @throws std::runtime_error with the end of the server's log if it does not get ready.
   explicit EngineServer(EngineOptions options = {}) : options_{std::move(options)} {
     constexpr int attempts = 3;  // another program may take the port between our look and the server's bind
     for (int attempt = 1;; ++attempt) {
@@ -85,11 +85,9 @@ class EngineServer {
   [[nodiscard]] int port() const noexcept { return port_; }
   [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
 
-  /// Waits until /health says 200. False if the server died or 60 s went by.
+  /// Waits until /health says 200. False if the server died.
   [[nodiscard]] bool wait_until_ready() {
-    return wait_for(std::chrono::seconds{60},
-                    [&] { return !is_running() || http_exchange(port_, "GET", "/health").status == 200; }) &&
-           is_running();
+    return comes_true([&] { return !is_running() || http_exchange(port_, "GET", "/health").status == 200; }) && is_running();
   }
 
   /// The end of the server's log, under its name.
@@ -102,10 +100,10 @@ class EngineServer {
 
   /// Ends the server. SIGTERM with a request in flight makes it hang, and a second one ends it.
   void stop() noexcept {
-    for (const auto& [signal, patience] : {std::pair{SIGTERM, 2'500}, {SIGTERM, 1'000}, {SIGKILL, 60'000}}) {
+    for (const auto& [signal, time] : {std::pair{SIGTERM, 2'500}, {SIGTERM, 1'000}, {SIGKILL, 60'000}}) {
       if (pid_ <= 0) return;
       ::kill(pid_, signal);
-      if (wait_for(std::chrono::milliseconds{patience}, [&] { return !is_running(); })) return;
+      if (happens_within(std::chrono::milliseconds{time}, [&] { return !is_running(); })) return;
     }
   }
 
@@ -155,16 +153,6 @@ class EngineServer {
     const pid_t ended = ::waitpid(pid_, nullptr, WNOHANG);
     if (ended == pid_ || (ended < 0 && errno == ECHILD)) pid_ = -1;
     return pid_ > 0;
-  }
-
-  template <typename Condition>
-  [[nodiscard]] static bool wait_for(std::chrono::milliseconds patience, Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() >= end) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds{10});
-    }
-    return true;
   }
 
   EngineOptions options_;

@@ -49,7 +49,7 @@ inline void add_connection_faults(std::vector<Fault>& all) {
                  sends_and_stalls([](const Turn& t) { return chunked(t, t.body()); }), false, is_stream});
   const auto one = [](const std::string&) { return std::size_t{1}; };
   const auto twentieth = [](const std::string& bytes) { return bytes.size() / 20 + 1; };
-  all.push_back({"drips too slowly to be done in time", Expect::fails, drips(right, one, milliseconds{25})});
+  all.push_back({"drips too slowly to be done in time", Expect::fails, drips(right, one, milliseconds{150})});
   all.push_back({"drips, but is done in time", Expect::right, drips(right, twentieth, milliseconds{2})});
   all.push_back({"comes byte by byte", Expect::right, drips(right, one, milliseconds{0})});
 }

@@ -35,6 +35,7 @@
 
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
+#include "support/patience.hpp"
 #include "support/raw_server.hpp"
 #include "support/sanitizers.hpp"
 
@@ -51,7 +52,7 @@ using ecso::test::http_response;
 
 constexpr std::size_t threads = 64;
 constexpr std::size_t queries = 10'000;
-constexpr milliseconds patience = ecso::test::is_sanitized ? 6s : 2s;  // for the first byte of a response
+constexpr milliseconds patience = 10s;  // for the first byte of a response; only a server that stalls makes it pass
 constexpr milliseconds deadline = 10 * patience;
 
 /// What the model makes of a query: its text says which.
@@ -348,13 +349,12 @@ TEST_CASE("64 threads share a backend: every outcome is right where one call in 
     CHECK(server.open() <= threads);
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  for (int i = 0; i < 200 && server.open() > 0; ++i) std::this_thread::sleep_for(10ms);
 
   for (const std::string& what : wrong) UNSCOPED_INFO(what);
   CHECK(wrong.empty());
-  CHECK(server.open() == 0);
+  CHECK(ecso::test::comes_true([&] { return server.open() == 0; }));
   CHECK(server.peak() <= threads + 8);
-  CHECK(milliseconds{longest} < deadline + 1s);
+  CHECK(milliseconds{longest} < deadline + patience);
   CHECK(server.spoilt_calls() * 100 > server.calls() * 4);
   CHECK(survived > 0);
   const std::size_t peak = memory("VmHWM");

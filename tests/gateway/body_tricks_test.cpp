@@ -2,7 +2,6 @@
 
 #include <ecso/core/step.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -19,7 +18,6 @@ namespace body_tricks_test {
 
 namespace {
 
-using namespace std::chrono_literals;
 using ecso::Step;
 using ecso::test::Api;
 using ecso::test::ChatUpstream;
@@ -199,13 +197,11 @@ TEST_CASE("A body whose meaning is not plain is refused, and no upstream sees it
   const GatewayUnderTest under_test{upstream.url()};
   for (const auto& [name, json] : refused()) {
     CAPTURE(name);
-    const auto start = std::chrono::steady_clock::now();
     const HttpReply reply = under_test.ask(http_request("POST", "/v1/chat/completions", json));
     CHECK(reply.status == 400);
     const auto error = nlohmann::json::parse(reply.body).at("error");
     CHECK(error.at("type") == "invalid_request_error");
     CHECK(error.at("message").get<std::string>().size() > 5);
-    CHECK(std::chrono::steady_clock::now() - start < 2s);
   }
   CHECK(upstream.requests().empty());
 }

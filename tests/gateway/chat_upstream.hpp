@@ -33,6 +33,8 @@ struct ChatUpstreamOptions {
   std::chrono::milliseconds delay{0};  ///< Before each response.
   std::size_t stream_pieces = 4;       ///< Events that a streamed answer comes in.
   std::chrono::milliseconds stream_pause{0};
+  /// A streamed answer of which so many bytes were sent goes on once this gives true; until then it is comments.
+  std::function<bool(std::size_t bytes)> may_go_on = {};
   /// In place of the right response, if it gives true.
   std::function<bool(RawServer::Connection&, Step)> instead = {};
 };
@@ -129,6 +131,9 @@ class ChatUpstream {
     if (!connection.send(start)) return false;
     const std::size_t size = options_.answer.size() / std::max<std::size_t>(options_.stream_pieces, 1) + 1;
     for (std::size_t at = 0; at < options_.answer.size(); at += size) {
+      while (options_.may_go_on && !options_.may_go_on(at)) {
+        if (!connection.send(chunk(": wait\n\n")) || !connection.pause(milliseconds{1})) return false;
+      }
       const auto parts = kind.messages(options_.answer.substr(at, size), Ending::missing, {});
       if (!connection.send(chunk(kind.frame(parts[0]) + kind.frame(parts[1])))) return false;
       if (options_.stream_pause.count() > 0 && !connection.pause(options_.stream_pause)) return false;

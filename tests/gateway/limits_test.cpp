@@ -12,7 +12,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -34,12 +33,12 @@ using ecso::Step;
 using ecso::test::Api;
 using ecso::test::chat_request;
 using ecso::test::ChatUpstream;
+using ecso::test::comes_true;
 using ecso::test::GatewayUnderTest;
 using ecso::test::http_request;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
-using ecso::test::slowness;
-using ecso::test::within;
+using ecso::test::patience;
 
 bool has_retry_after(const HttpReply& reply) {
   const int seconds = std::atoi(reply.header("retry-after").c_str());
@@ -62,21 +61,21 @@ TEST_CASE("Beyond the queue a request gets 429 at once, and those in it their an
   auto options = ecso::test::options_for(upstream.url());
   options.bounds.max_in_flight = 2;
   options.bounds.max_queued = 3;
+  options.bounds.queue_timeout = 2 * patience;
   const GatewayUnderTest under_test{options};
   upstream.hold(Step::answer);
   const auto in = chats(under_test, 2);
-  REQUIRE(within(5'000ms, [&] { return upstream.waiting() == 2; }));
+  REQUIRE(comes_true([&] { return upstream.waiting() == 2; }));
   const auto queued = chats(under_test, 3);
-  std::this_thread::sleep_for(100ms);
+  REQUIRE(comes_true([&] { return metric(under_test, "ecso_queued") == 3; }));
   CHECK(upstream.waiting() == 2);
+  // Nobody leaves the queue before the answers to these have come.
   for (const bool stream : {false, true}) {
     for (const Api api : {Api::chat, Api::messages}) {
-      const auto start = Clock::now();
       const HttpReply reply = under_test.ask(chat_request(api, stream));
       CHECK(reply.status == 429);
       CHECK(has_retry_after(reply));
       CHECK(!read_said(reply, api).error.empty());
-      CHECK(Clock::now() - start < slowness * 500ms);
     }
   }
   CHECK(under_test.ask(http_request("GET", "/healthz")).status == 200);
@@ -99,13 +98,12 @@ TEST_CASE("A request that waits too long in the queue is told to come again", "[
   const GatewayUnderTest under_test{options};
   upstream.hold(Step::answer);
   const auto first = chats(under_test, 1);
-  REQUIRE(within(5'000ms, [&] { return upstream.waiting() == 1; }));
+  REQUIRE(comes_true([&] { return upstream.waiting() == 1; }));
   const auto start = Clock::now();
   const HttpReply reply = under_test.ask(chat_request());
   CHECK((reply.status == 429 || reply.status == 503));
   CHECK(has_retry_after(reply));
   CHECK(Clock::now() - start >= 150ms);
-  CHECK(Clock::now() - start < slowness * 1'500ms);
   upstream.let_go();
   CHECK(first.front()->read().status == 200);
 }
@@ -121,7 +119,7 @@ TEST_CASE("A connection beyond the bound waits for another to end", "[gateway][l
   fifth.send(http_request("GET", "/healthz"));
   CHECK(fifth.read(200ms).status == 0);
   sockets.pop_back();
-  CHECK(fifth.read(5'000ms).status == 200);
+  CHECK(fifth.read().status == 200);
 }
 
 TEST_CASE("Each key has its own rate", "[gateway][limits]") {
@@ -129,10 +127,11 @@ TEST_CASE("Each key has its own rate", "[gateway][limits]") {
   auto options = ecso::test::options_for(upstream.url());
   options.keys = {{"alice", ecso::gateway::hash_client_key("key-of-alice")},
                   {"bob", ecso::gateway::hash_client_key("key-of-bob")}};
-  options.bounds.requests_per_second = 2;
+  options.bounds.requests_per_second = 1;
   options.bounds.burst = 3;
   const GatewayUnderTest under_test{options};
   for (const std::string key : {"key-of-alice", "key-of-bob"}) {
+    const auto start = Clock::now();
     int served = 0;
     for (int i = 0; i < 12; ++i) {
       const HttpReply reply = under_test.ask(chat_request(Api::chat, false, "Authorization: Bearer " + key + "\r\n"));
@@ -144,10 +143,11 @@ TEST_CASE("Each key has its own rate", "[gateway][limits]") {
       CHECK(has_retry_after(reply));
     }
     CHECK(served >= 3);
-    CHECK(served <= 3 + 2 * slowness);
+    const auto time = Clock::now() - start;
+    CHECK(served <= 3 + time / 1s);
   }
-  std::this_thread::sleep_for(1'100ms);
-  CHECK(under_test.ask(chat_request(Api::chat, false, "Authorization: Bearer key-of-alice\r\n")).status == 200);
+  CHECK(comes_true(
+      [&] { return under_test.ask(chat_request(Api::chat, false, "Authorization: Bearer key-of-alice\r\n")).status == 200; }));
   CHECK(under_test.ask(http_request("GET", "/healthz")).status == 200);
 }
 
@@ -189,6 +189,7 @@ TEST_CASE("Without a right key nobody comes in, and no upstream hears of it", "[
 TEST_CASE("A gateway that ends lets the requests under way go on and takes no more", "[gateway][limits]") {
   ChatUpstream upstream;
   auto options = ecso::test::options_for(upstream.url());
+  options.drain_timeout = patience;
   GatewayUnderTest under_test{options};
   HttpSocket kept{under_test.port()};
   kept.send(http_request("GET", "/readyz"));
@@ -198,18 +199,18 @@ TEST_CASE("A gateway that ends lets the requests under way go on and takes no mo
   CHECK(idle.read().status == 200);
   upstream.hold(Step::check);
   const auto sockets = chats(under_test, 6);
-  REQUIRE(within(5'000ms, [&] { return upstream.waiting() == 6; }));
+  REQUIRE(comes_true([&] { return upstream.waiting() == 6; }));
 
   under_test.gateway.drain();
   CHECK(!under_test.gateway.wait(50ms));
   // Either it is closed already, or told that there is no more.
   if (kept.send(chat_request())) {
-    const HttpReply reply = kept.read(2'000ms);
+    const HttpReply reply = kept.read();
     CHECK((reply.status == 503 || reply.closed));
     if (reply.status == 503) CHECK(has_retry_after(reply));
     if (reply.status == 503) CHECK(reply.header("connection") == "close");
   }
-  CHECK(idle.is_closed_within(2'000ms));
+  CHECK(idle.is_closed());
   try {
     HttpSocket late{under_test.port()};
     late.send(chat_request());
@@ -226,22 +227,24 @@ TEST_CASE("A gateway that ends lets the requests under way go on and takes no mo
     CHECK(reply.status == 200);
     CHECK(reply.whole);
     CHECK(read_said(reply, Api::chat).text == "A plain answer.");
-    CHECK(socket->is_closed_within(2'000ms));
+    CHECK(socket->is_closed());
   }
-  CHECK(under_test.gateway.wait(5'000ms));
+  CHECK(under_test.gateway.wait(patience));
 }
 
 TEST_CASE("A gateway that is stopped ends at once, whatever is under way", "[gateway][limits]") {
   ChatUpstream upstream;
-  auto under_test = std::make_unique<GatewayUnderTest>(upstream.url());
+  auto options = ecso::test::options_for(upstream.url());
+  options.drain_timeout = 5 * patience;
+  auto under_test = std::make_unique<GatewayUnderTest>(options);
   upstream.hold(Step::check);
   const auto sockets = chats(*under_test, 10);
-  REQUIRE(within(5'000ms, [&] { return upstream.waiting() == 10; }));
+  REQUIRE(comes_true([&] { return upstream.waiting() == 10; }));
   const auto start = Clock::now();
   under_test.reset();
-  CHECK(Clock::now() - start < slowness * 1'000ms);
+  CHECK(Clock::now() - start < patience);
   for (const auto& socket : sockets) {
-    const HttpReply reply = socket->read(2'000ms);
+    const HttpReply reply = socket->read();
     CHECK((reply.status == 0 || reply.status >= 500 || !reply.whole));
     CHECK(socket->is_closed_within(0ms));
     CHECK(socket->all().find("plain answer") == std::string::npos);

@@ -33,6 +33,7 @@ using ecso::test::GatewayUnderTest;
 using ecso::test::http_request;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
+using ecso::test::patience;
 using ecso::test::raw;
 
 /// What a body that hides a request would make of a server that is misled.
@@ -170,13 +171,13 @@ bool is_refusal(int status) {
 /// What is wrong with what came back of a shape; empty if nothing is.
 std::string wrong_with(const Shape& shape, int port) {
   HttpSocket socket{port};
-  socket.send(shape.bytes, 5'000ms);
-  const HttpReply reply = socket.read(5'000ms);
+  socket.send(shape.bytes);
+  const HttpReply reply = socket.read();
   // Without an answer it must have been cut off at least.
   if (reply.status == 0 && reply.closed) return {};
   if (!is_refusal(reply.status)) return "no refusal: " + socket.all().substr(0, 300);
   if (!reply.whole) return "half a response: " + socket.all().substr(0, 300);
-  if (!socket.is_closed_within(2'000ms)) return "the connection stays open";
+  if (!socket.is_closed()) return "the connection stays open";
   if (!socket.rest().empty()) return "a second response: " + socket.rest().substr(0, 300);
   return {};
 }
@@ -226,9 +227,10 @@ TEST_CASE("A body that nobody reads is not taken for a request", "[gateway][smug
         HttpSocket socket{under_test.port()};
         socket.send(first + line + " HTTP/1.1\r\nHost: localhost\r\nOrigin: http://a.test\r\n" + body);
         if (!first.empty()) CHECK(socket.read().status == 200);
-        CHECK(socket.read(5'000ms, line.starts_with("HEAD")).whole);
+        CHECK(socket.read(patience, line.starts_with("HEAD")).whole);
         // A body that was read may be followed by another request.
-        CHECK((socket.is_closed_within(line == "POST /v1/chat/completions" ? 50ms : 2'000ms) || line.starts_with("POST /v1")));
+        const bool is_kept = line == "POST /v1/chat/completions";
+        CHECK((socket.is_closed_within(is_kept ? 50ms : patience) || is_kept));
         CHECK(socket.rest().empty());
         CHECK(smuggled_requests.exchange(0) == 0);
       }
@@ -238,11 +240,11 @@ TEST_CASE("A body that nobody reads is not taken for a request", "[gateway][smug
   upstream.hold(ecso::Step::answer);
   HttpSocket busy{under_test.port()};
   busy.send(ecso::test::chat_request());
-  REQUIRE(ecso::test::within(5'000ms, [&] { return upstream.waiting() == 1; }));
+  REQUIRE(ecso::test::comes_true([&] { return upstream.waiting() == 1; }));
   HttpSocket turned_away{under_test.port()};
   turned_away.send(ecso::test::chat_request() + http_request("GET", "/healthz"));
   CHECK(turned_away.read().status == 429);
-  CHECK(turned_away.read(2'000ms).body.starts_with("ok"));
+  CHECK(turned_away.read().body.starts_with("ok"));
   upstream.let_go();
   CHECK(busy.read().status == 200);
 }
@@ -302,7 +304,7 @@ TEST_CASE("A body beyond the bound is refused before it is read", "[gateway]") {
     const HttpReply reply = socket.read();
     CHECK(reply.status == 413);
     CHECK(reply.body.find("error") != std::string::npos);
-    CHECK(socket.is_closed_within(2'000ms));
+    CHECK(socket.is_closed());
   }
   CHECK(upstream.requests().empty());
 }

@@ -4,6 +4,7 @@
 #include <ecso/core/step.hpp>
 #include <ecso/gateway/options.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -28,6 +29,7 @@ using ecso::test::chat_body;
 using ecso::test::chat_request;
 using ecso::test::ChatUpstream;
 using ecso::test::ChatUpstreamOptions;
+using ecso::test::comes_true;
 using ecso::test::GatewayUnderTest;
 using ecso::test::http_request;
 using ecso::test::http_response;
@@ -75,7 +77,7 @@ TEST_CASE("Comments keep a stream alive while it is held", "[gateway][stream]") 
     upstream.hold(Step::answer);
     HttpSocket client{under_test.port()};
     client.send(chat_request(api, true));
-    CHECK(ecso::test::within(5'000ms, [&] {
+    CHECK(comes_true([&] {
       static_cast<void>(client.is_closed_within(1ms));
       return count_of(client.all(), ": ecso\n\n") >= 3;
     }));
@@ -91,15 +93,26 @@ TEST_CASE("A stream that has begun before its upstream refuses ends with the err
           "[gateway][stream]") {
   for (const bool begins : {false, true}) {
     CAPTURE(begins);
-    const RawServer upstream{[](RawServer::Connection& connection) {
-      while (connection.read_request() && connection.pause(150ms)) {
+    std::atomic<bool> may_refuse{!begins};
+    const RawServer upstream{[&](RawServer::Connection& connection) {
+      while (connection.read_request()) {
+        while (!may_refuse && connection.pause(1ms)) {}
         connection.send(http_response(404, R"({"error":{"message":"no such model","type":"not_found"}})"));
       }
     }};
     auto options = ecso::test::options_for(upstream.url());
     options.begin_after = begins ? 30ms : 0ms;
     const GatewayUnderTest under_test{options};
-    const HttpReply reply = under_test.ask(chat_request(Api::chat, true));
+    HttpSocket client{under_test.port()};
+    client.send(chat_request(Api::chat, true));
+    if (begins) {
+      CHECK(comes_true([&] {
+        static_cast<void>(client.is_closed_within(1ms));
+        return client.all().starts_with("HTTP/1.1 200 ");
+      }));
+    }
+    may_refuse = true;
+    const HttpReply reply = client.read();
     CHECK(reply.whole);
     CHECK(reply.status == (begins ? 200 : 404));
     if (!begins) CHECK(reply.body == R"({"error":{"message":"no such model","type":"not_found"}})");
@@ -116,7 +129,7 @@ TEST_CASE("A stream to an HTTP/1.0 client has no chunks and ends with the connec
   HttpSocket client{under_test.port()};
   client.send("POST /v1/chat/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: " + std::to_string(body.size()) +
               "\r\n\r\n" + body);
-  const HttpReply reply = client.read(5'000ms);
+  const HttpReply reply = client.read();
   CHECK(reply.whole);
   CHECK(reply.header("transfer-encoding").empty());
   CHECK(reply.header("connection") == "close");
@@ -127,7 +140,7 @@ TEST_CASE("A stream to an HTTP/1.0 client has no chunks and ends with the connec
   for (int i = 0; i < 2; ++i) {
     kept.send("POST /v1/chat/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: " + std::to_string(whole.size()) +
               "\r\n\r\n" + whole);
-    const HttpReply answer = kept.read(5'000ms);
+    const HttpReply answer = kept.read();
     CHECK(answer.header("connection") == "keep-alive");
     CHECK(read_said(answer, Api::chat).text == "A plain answer.");
   }

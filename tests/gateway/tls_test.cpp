@@ -167,7 +167,7 @@ TEST_CASE("A new certificate is shown to clients that come after the reload", "[
   GatewayUnderTest under_test{served_by_tls(upstream.url(), before)};
   CHECK(ask(under_test, before.certificate()).find("A plain answer.") != std::string::npos);
   under_test.gateway.reload(served_by_tls(upstream.url(), after));
-  CHECK(ecso::test::within(2'000ms, [&] {
+  CHECK(ecso::test::comes_true([&] {
     try {
       return ask(under_test, after.certificate()).find("A plain answer.") != std::string::npos;
     } catch (const ecso::Error&) {

@@ -7,11 +7,9 @@
 #include <ecso/gateway/options.hpp>
 #include <ecso/gateway/request_record.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -19,22 +17,10 @@
 #include "support/fault_server.hpp"
 #include "support/http_socket.hpp"
 #include "support/image_bytes.hpp"
+#include "support/patience.hpp"
 #include "support/sanitizers.hpp"
 
 namespace ecso::test {
-
-inline constexpr int slowness = is_sanitized ? 3 : 1;
-
-/// Whether something comes true in time.
-template <typename Condition>
-[[nodiscard]] bool within(std::chrono::milliseconds time, const Condition& condition) {
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds{1});
-  }
-  return true;
-}
 
 /// What a client speaks.
 enum class Api { chat, messages };

@@ -26,12 +26,12 @@ namespace upstream_connections_test {
 namespace {
 
 using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
 using ecso::Step;
 using ecso::test::Api;
 using ecso::test::chat_request;
 using ecso::test::ChatUpstream;
 using ecso::test::ChatUpstreamOptions;
+using ecso::test::comes_true;
 using ecso::test::Ending;
 using ecso::test::GatewayUnderTest;
 using ecso::test::http_request;
@@ -41,8 +41,6 @@ using ecso::test::HttpSocket;
 using ecso::test::OpenAiKind;
 using ecso::test::RawServer;
 using ecso::test::ReservedPort;
-using ecso::test::slowness;
-using ecso::test::within;
 
 std::string whole(const std::string& text) { return http_response(200, OpenAiKind{}.whole(text, Ending::stop)); }
 
@@ -96,18 +94,23 @@ TEST_CASE("An interim response and then the end is no answer", "[gateway][upstre
 TEST_CASE("What an upstream sends of itself on a kept connection is nobody's answer", "[gateway][upstream]") {
   for (const std::string& extra : {whole("BADWORDS"), std::string{"No"}, std::string{"\r\n"}}) {
     CAPTURE(extra);
+    std::atomic<int> extras{0};
     const RawServer upstream{[&](RawServer::Connection& connection) {
       while (connection.read_request()) {
         if (!connection.send(right(connection))) return;
         // Once nothing of the chat is under way any more.
         const bool is_idle = ChatUpstream::step_of(connection.last_body()) != Step::answer;
-        if (is_idle && (!connection.pause(20ms) || !connection.send(extra))) return;
+        if (!is_idle) continue;
+        const bool goes_on = connection.pause(20ms) && connection.send(extra);
+        connection.wait_for_arrival();
+        ++extras;
+        if (!goes_on) return;
       }
     }};
     const GatewayUnderTest under_test{upstream.url()};
     HttpSocket client{under_test.port()};
     for (int i = 0; i < 4; ++i) {
-      std::this_thread::sleep_for(60ms);
+      REQUIRE(comes_true([&] { return extras == i; }));
       client.send(chat_request());
       const HttpReply reply = client.read();
       CHECK(reply.status == 200);
@@ -146,13 +149,11 @@ TEST_CASE("An upstream that refuses a request before it has read it is heard", "
   const GatewayUnderTest under_test{options};
   std::string body = R"({"model":"tiny","messages":[{"role":"user","content":"Hi"}],"user":")";
   body.append(20'000'000, 'x').append("\"}");
-  const auto start = Clock::now();
   HttpSocket client{under_test.port()};
-  client.send(http_request("POST", "/v1/chat/completions", body), 10'000ms);
+  client.send(http_request("POST", "/v1/chat/completions", body));
   const HttpReply reply = client.read();
   CHECK(reply.status == 413);
   CHECK(reply.body.find("no more than a megabyte") != std::string::npos);
-  CHECK(Clock::now() - start < slowness * 3'000ms);
 }
 
 TEST_CASE("The connections to an upstream are bounded over all threads, and no call is lost to that", "[gateway][upstream]") {
@@ -161,7 +162,9 @@ TEST_CASE("The connections to an upstream are bounded over all threads, and no c
   const RawServer upstream{[&](RawServer::Connection& connection) {
                              while (connection.read_request()) {
                                most = std::max(most.load(), ++open);
-                               const bool goes_on = connection.pause(10ms);
+                               // The first waits for a second.
+                               bool goes_on = connection.pause(10ms);
+                               while (most < 2 && goes_on) goes_on = connection.pause(1ms);
                                --open;
                                if (!goes_on || !connection.send(right(connection))) return;
                              }
@@ -176,7 +179,7 @@ TEST_CASE("The connections to an upstream are bounded over all threads, and no c
     clients.push_back(std::make_unique<HttpSocket>(under_test.port()));
     clients.back()->send(chat_request());
   }
-  for (const auto& client : clients) CHECK(text_of(client->read(20'000ms)) == "A plain answer.");
+  for (const auto& client : clients) CHECK(text_of(client->read()) == "A plain answer.");
   CHECK(most <= 3);
   CHECK(most >= 2);
 }
@@ -197,9 +200,7 @@ TEST_CASE("A name is looked up for all who wait, and one that cannot be found fa
   options.upstreams.front().connect_timeout = 1'000ms;
   options.upstreams.push_back({.name = "second", .url = upstream.url() + "/v1"});
   const GatewayUnderTest with_second{options};
-  const auto start = Clock::now();
   CHECK(text_of(with_second.ask(chat_request())) == "A plain answer.");
-  CHECK(Clock::now() - start < slowness * 3'000ms);
 }
 
 TEST_CASE("Where one upstream says that it has no room, the next is asked; where it says that it failed, none is",

@@ -13,6 +13,7 @@
 
 #include "support/catch.hpp"
 #include "support/http_calls.hpp"
+#include "support/patience.hpp"
 #include "support/raw_server.hpp"
 
 namespace packed_test {
@@ -33,6 +34,7 @@ using ecso::Url;
 using ecso::test::direct;
 using ecso::test::error_of;
 using ecso::test::http_response;
+using ecso::test::patience;
 using ecso::test::RawServer;
 using ecso::test::since;
 using ecso::test::until;
@@ -139,7 +141,7 @@ TEST_CASE("A body that cannot be unpacked is a bad reply", "[http][gzip]") {
   CAPTURE(what, coding);
   RawServer server{RawServer::always(http_response(200, packed, "text/plain", "Content-Encoding: " + coding + "\r\n"))};
   HttpClient client{direct()};
-  const Error error = error_of([&] { return post(client, server, until(10s)); });
+  const Error error = error_of([&] { return post(client, server, until(patience)); });
   CHECK(error.code() == Errc::bad_reply);
   CAPTURE(error.what());
   CHECK_THAT(error.what(), StartsWith(server.url() + ": HTTP 200: ") && !ContainsSubstring("disk"));
@@ -160,7 +162,7 @@ TEST_CASE("A bomb of a gigabyte of zeros is refused at the largest size, without
   const std::size_t before = peak_memory_kib();
   const auto start = Clock::now();
   const Error error = error_of([&] {
-    return post(client, server, until(60s), is_stream ? [&](std::string_view bytes) { taken += bytes.size(); } : OnBody{});
+    return post(client, server, until(patience), is_stream ? [&](std::string_view bytes) { taken += bytes.size(); } : OnBody{});
   });
   const std::size_t used = peak_memory_kib() - before;
   std::cout << "gzip bomb, " << (is_stream ? "streamed" : "kept") << ": refused after " << since(start).count() << " ms, "

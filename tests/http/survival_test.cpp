@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <iostream>
+#include <semaphore>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 
 #include "support/catch.hpp"
 #include "support/http_calls.hpp"
+#include "support/patience.hpp"
 #include "support/raw_server.hpp"
 
 namespace survival_test {
@@ -36,11 +38,14 @@ using ecso::HttpOptions;
 using ecso::HttpResponse;
 using ecso::OnBody;
 using ecso::Url;
+using ecso::test::comes_true;
 using ecso::test::direct;
 using ecso::test::error_of;
 using ecso::test::http_response;
+using ecso::test::patience;
 using ecso::test::RawServer;
 using ecso::test::since;
+using ecso::test::succeeds_in_time;
 using ecso::test::until;
 using Connection = RawServer::Connection;
 
@@ -83,19 +88,18 @@ TEST_CASE("A server that does not begin to answer is given up after the time for
   HttpClient client{hasty};
   RawServer server{script};
   const auto start = Clock::now();
-  const Error error = error_of([&] { return post(client, server, until(10s)); });
+  const Error error = error_of([&] { return post(client, server, until(patience)); });
   CAPTURE(phase, error.what());
   CHECK(error.code() == Errc::timeout);
   CHECK(error.message() == "no byte of a response within 200 ms");
   CHECK(error.context().endpoint == server.url());
   CHECK(since(start) >= 190ms);
-  CHECK(since(start) < 2s);
 }
 
 TEST_CASE("An interim response does not begin the response", "[http][timeout]") {
   const std::string status = GENERATE("100 Continue", "102 Processing", "103 Early Hints");
   HttpOptions http = direct();
-  http.first_byte_timeout = 5s;
+  http.first_byte_timeout = patience;
   http.between_bytes_timeout = 50ms;
   HttpClient client{http};
   RawServer server{after_request("HTTP/1.1 " + status + "\r\nServer: hint\r\n\r\n", [](Connection& connection) {
@@ -103,7 +107,7 @@ TEST_CASE("An interim response does not begin the response", "[http][timeout]") 
     connection.send(http_response(200, "ok", "text/plain", "Server: \t final 1.0 \r\n"));
   })};
   CAPTURE(status);
-  const HttpResponse response = post(client, server, until(10s));
+  const HttpResponse response = post(client, server, until(patience));
   CHECK(response.status == 200);
   CHECK(response.body == "ok");
   CHECK(response.server == "final 1.0");
@@ -132,31 +136,47 @@ TEST_CASE("A response that stops is given up after the time between bytes", "[ht
   RawServer server{after_request(row.answer)};
   std::string taken;
   const auto start = Clock::now();
-  const Error error = error_of(
-      [&] { return post(client, server, until(10s), is_stream ? [&](std::string_view bytes) { taken += bytes; } : OnBody{}); });
+  const Error error = error_of([&] {
+    return post(client, server, until(patience), is_stream ? [&](std::string_view bytes) { taken += bytes; } : OnBody{});
+  });
   CAPTURE(row.phase, is_stream, error.what());
   CHECK(error.code() == Errc::timeout);
   CHECK(error.message() == "the response stopped: no byte for 150 ms, after " + std::to_string(row.body_bytes) + " bytes of it");
   CHECK(since(start) >= 140ms);
-  CHECK(since(start) < 2s);
   CHECK(taken == (is_stream && row.body_bytes > 0 && row.answer.find("400") == std::string::npos ? "half" : ""));
 }
 
 TEST_CASE("A slow drip is within the time between bytes, but not within the limit for a call", "[http][timeout]") {
-  const auto drip = [](Connection& connection) {
-    for (int i = 0; i < 40 && connection.send("x") && connection.pause(20ms); ++i) {}
-  };
-  RawServer server{after_request("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n", drip)};
-  HttpOptions http = direct();
-  http.between_bytes_timeout = 600ms;
-  HttpClient patient{http};
-  CHECK(post(patient, server).body == std::string(40, 'x'));
-  http.call_timeout = 300ms;
-  HttpClient hasty{http};
-  const Error error = error_of([&] { return post(hasty, server); });
-  CHECK(error.code() == Errc::timeout);
-  CHECK_THAT(error.message(), StartsWith("no complete response within 300 ms (the limit for a call), "));
-  CHECK_THAT(error.message(), ContainsSubstring(" bytes of it"));
+  std::atomic<std::chrono::milliseconds> drip_time{0ms};
+  RawServer server{after_request(std::string{chunked_head}, [&](Connection& connection) {
+    const auto start = Clock::now();
+    while (since(start) < drip_time.load() && connection.send(chunk("x")) && connection.pause(20ms)) {}
+    connection.send(chunk(""));
+  })};
+  CHECK(succeeds_in_time(600ms, [&](std::chrono::milliseconds limit) {
+    drip_time = limit + 200ms;
+    HttpOptions http = direct();
+    http.between_bytes_timeout = limit;
+    HttpClient patient{http};
+    try {
+      return post(patient, server).body.starts_with("xx");
+    } catch (const Error& error) {
+      CHECK(error.code() == Errc::timeout);
+      return false;
+    }
+  }));
+  drip_time = patience;
+  CHECK(succeeds_in_time(300ms, [&](std::chrono::milliseconds limit) {
+    HttpOptions http = direct();
+    http.between_bytes_timeout = patience;
+    http.call_timeout = limit;
+    HttpClient hasty{http};
+    const Error error = error_of([&] { return post(hasty, server); });
+    CHECK(error.code() == Errc::timeout);
+    CHECK_THAT(error.message(),
+               StartsWith("no complete response within " + std::to_string(limit.count()) + " ms (the limit for a call), "));
+    return error.message().ends_with(" bytes of it");  // if there was time for a connection
+  }));
 }
 
 TEST_CASE("A slow upload that moves is not a stall, one that does not is", "[http][timeout]") {
@@ -185,17 +205,21 @@ TEST_CASE("A slow upload that moves is not a stall, one that does not is", "[htt
 }
 
 TEST_CASE("The time for the first byte starts anew with a call on a kept connection", "[http][timeout]") {
-  HttpOptions http = direct();
-  http.first_byte_timeout = 300ms;
-  HttpClient client{http};
-  RawServer server{[](Connection& connection) {
-    while (connection.read_request() && connection.pause(100ms) && connection.send(http_response(200, "ok"))) {}
-  }};
-  for (int i = 0; i < 5; ++i) {
-    CHECK(post(client, server).body == "ok");
-    std::this_thread::sleep_for(50ms);
-  }
-  CHECK(server.connections() == 1);
+  CHECK(succeeds_in_time(300ms, [](std::chrono::milliseconds limit) {
+    HttpOptions http = direct();
+    http.first_byte_timeout = limit;
+    HttpClient client{http};
+    RawServer server{[&](Connection& connection) {
+      while (connection.read_request() && connection.pause(limit / 3) && connection.send(http_response(200, "ok"))) {}
+    }};
+    try {
+      for (int i = 0; i < 5; ++i) CHECK(post(client, server).body == "ok");
+    } catch (const Error& error) {
+      CHECK(error.code() == Errc::timeout);
+      return false;
+    }
+    return server.connections() == 1;
+  }));
 }
 
 TEST_CASE("A stream's bytes are given as they come", "[http][stream]") {
@@ -204,7 +228,7 @@ TEST_CASE("A stream's bytes are given as they come", "[http][stream]") {
   RawServer server{after_request(std::string{chunked_head}, [&](Connection& connection) {
     for (int i = 0; i < pieces; ++i) {
       // Not before the last piece was taken.
-      for (int wait = 0; wait < 500 && taken < i; ++wait) connection.pause(10ms);
+      while (taken < i && connection.pause(1ms)) {}
       connection.send(taken == i ? chunk("piece" + std::to_string(i)) : "broken");
     }
     connection.send(chunk(""));
@@ -212,7 +236,7 @@ TEST_CASE("A stream's bytes are given as they come", "[http][stream]") {
   HttpClient client{direct()};
   std::string text;
   const auto caller = std::this_thread::get_id();
-  const HttpResponse response = post(client, server, until(20s), [&](std::string_view bytes) {
+  const HttpResponse response = post(client, server, until(patience), [&](std::string_view bytes) {
     CHECK(std::this_thread::get_id() == caller);
     text += bytes;
     ++taken;
@@ -252,15 +276,15 @@ TEST_CASE("What a callback throws comes out as it is, and the client stays usabl
   int thrown = 0;
   try {
     static_cast<void>(
-        post(client, server, until(10s), [](std::string_view bytes) { throw Full{static_cast<int>(bytes.size())}; }));
+        post(client, server, until(patience), [](std::string_view bytes) { throw Full{static_cast<int>(bytes.size())}; }));
   } catch (const Full& full) {
     thrown = full.at;
   }
   CHECK(thrown == 3);
-  const Error mine =
-      error_of([&] { return post(client, server, until(10s), [](std::string_view) { throw Error{Errc::bad_reply, "mine"}; }); });
+  const Error mine = error_of(
+      [&] { return post(client, server, until(patience), [](std::string_view) { throw Error{Errc::bad_reply, "mine"}; }); });
   CHECK(mine == Error{Errc::bad_reply, "mine"});
-  CHECK(post(client, server, until(10s)).body == "whole");
+  CHECK(post(client, server, until(patience)).body == "whole");
   CHECK(server.requests().size() == 3);
 }
 
@@ -288,20 +312,24 @@ TEST_CASE("A stream is cancelled within 50 ms, by whomever", "[http][stream]") {
   };
   for (const Row& row : rows) {
     RawServer server{row.script};
-    // The best of several, as other programs on the machine also take their time.
+    // The best of many: a busy machine is late now and then, a wait that does not listen always.
     auto best = std::chrono::microseconds::max();
-    for (int i = 0; i < 5 && best >= 50ms; ++i) {
+    for (int i = 0; i < 50 && best >= 50ms; ++i) {
       HttpClient client{direct()};
       std::stop_source source;
       Clock::time_point asked;
+      std::binary_semaphore has_begun{0};
       std::jthread canceller{[&] {
-        std::this_thread::sleep_for(100ms);
+        has_begun.acquire();
+        std::this_thread::sleep_for(20ms);  // for the call to wait for more
         asked = Clock::now();
         source.request_stop();
       }};
       const Error error = error_of([&] {
-        return post(client, server, {.stop = source.get_token()},
-                    [&](std::string_view) { std::this_thread::sleep_for(row.callback_time); });
+        return post(client, server, {.stop = source.get_token()}, [&, is_first = true](std::string_view) mutable {
+          if (std::exchange(is_first, false)) has_begun.release();
+          std::this_thread::sleep_for(row.callback_time);
+        });
       });
       const auto ended = Clock::now();
       canceller.join();
@@ -309,7 +337,6 @@ TEST_CASE("A stream is cancelled within 50 ms, by whomever", "[http][stream]") {
       best = std::min(best, taken);
       CAPTURE(row.phase, error.what());
       CHECK(error.code() == Errc::cancelled);
-      CHECK(taken < 1s);
     }
     std::cout << "stream cancelled " << row.phase << ": " << best.count() << " us\n";
     CHECK(best < 50ms);
@@ -354,7 +381,7 @@ TEST_CASE("The largest size holds for a stream", "[http][stream]") {
   })};
   std::size_t taken = 0;
   const Error error =
-      error_of([&] { return post(client, server, until(10s), [&](std::string_view bytes) { taken += bytes.size(); }); });
+      error_of([&] { return post(client, server, until(patience), [&](std::string_view bytes) { taken += bytes.size(); }); });
   CAPTURE(row.kind);
   CHECK(error.code() == Errc::bad_reply);
   CHECK(error.message() == "the response is larger than 10000 bytes");
@@ -370,11 +397,9 @@ TEST_CASE("A head without end is refused", "[http]") {
     while (connection.send(line)) sent += line.size();
   })};
   HttpClient client{direct()};
-  const auto start = Clock::now();
-  const Error error = error_of([&] { return post(client, server, until(10s)); });
+  const Error error = error_of([&] { return post(client, server, until(patience)); });
   CAPTURE(line.substr(0, 20), error.what());
   CHECK(error.code() == Errc::bad_reply);
-  CHECK(since(start) < 5s);
   CHECK(sent < std::size_t{64} * 1024 * 1024);
 }
 
@@ -383,14 +408,14 @@ TEST_CASE("A streamed call on a kept connection that the server closes before a 
   RawServer server{[&](Connection& connection) {
     connection.read_request();
     connection.send(http_response(200, connection.number() == 0 ? "first" : "second"));
-    if (connection.number() != 0) connection.wait_for_close(5s);
+    if (connection.number() != 0) connection.wait_for_close(patience);
     if (connection.number() == 0 && closes_at_next_request) connection.read_request();
   }};
   HttpClient client{direct()};
   CHECK(post(client, server).body == "first");
-  std::this_thread::sleep_for(50ms);
+  if (!closes_at_next_request) REQUIRE(comes_true([&] { return server.closed() == 1; }));
   std::string text;
-  CHECK(post(client, server, until(10s), [&](std::string_view bytes) { text += bytes; }).status == 200);
+  CHECK(post(client, server, until(patience), [&](std::string_view bytes) { text += bytes; }).status == 200);
   CHECK(text == "second");
   CHECK(server.connections() == 2);
   CHECK(server.requests().size() == (closes_at_next_request ? 3 : 2));
@@ -421,7 +446,8 @@ TEST_CASE("A call is not sent again once a byte of its response has come, nor on
   HttpClient client{direct()};
   if (!row.is_first) CHECK(post(client, server).body == "first");
   std::string text;
-  const Error error = error_of([&] { return post(client, server, until(10s), [&](std::string_view bytes) { text += bytes; }); });
+  const Error error =
+      error_of([&] { return post(client, server, until(patience), [&](std::string_view bytes) { text += bytes; }); });
   CAPTURE(row.phase, is_reset, error.what());
   CHECK(error.code() == Errc::unavailable);
   CHECK(text.size() <= 1);
@@ -434,7 +460,7 @@ TEST_CASE("A get asks for a path, has no body and follows no redirect", "[http][
   HttpClient client{direct()};
   const HttpHeader header{"Authorization", "Bearer key"};
   const HttpResponse response =
-      client.get(Url::parse(server.url()).with_path("/props").with_query("model=a"), {&header, 1}, until(10s));
+      client.get(Url::parse(server.url()).with_path("/props").with_query("model=a"), {&header, 1}, until(patience));
   CHECK(response.status == 302);
   CHECK(response.body == "moved");
   CHECK(response.server == "llama.cpp");
@@ -456,11 +482,14 @@ TEST_CASE("A largest size beyond all sizes is no limit", "[http][client]") {
 }
 
 TEST_CASE("Streams of many threads are cancelled, broken and read side by side", "[http][stream]") {
-  RawServer server{[](Connection& connection) {
+  std::atomic<int> came{0};
+  RawServer server{[&](Connection& connection) {
+    ++came;
+    while (came < 3 && connection.pause(1ms)) {}  // one of each kind
     while (connection.read_request()) {
       const std::size_t kind = connection.number() % 3;
       connection.send(chunked_head);
-      for (int i = 0; i < 5; ++i) connection.send(chunk("piece")), connection.pause(1ms);
+      for (int i = 0; i < 5; ++i) connection.send(chunk(kind == 2 ? "stall" : "piece")), connection.pause(1ms);
       if (kind == 1) return;
       if (kind == 2) connection.stall();
       connection.send(chunk(""));
@@ -476,19 +505,24 @@ TEST_CASE("Streams of many threads are cancelled, broken and read side by side",
       threads.emplace_back([&] {
         for (int i = 0; i < 10; ++i) {
           std::stop_source source;
-          std::size_t taken = 0;
-          const std::jthread canceller{[&] {
-            std::this_thread::sleep_for(50ms);
+          std::string taken;
+          std::counting_semaphore<> may_stop{0};
+          std::jthread canceller{[&] {
+            may_stop.acquire();
             source.request_stop();
           }};
           try {
-            const auto on_body = [&](std::string_view bytes) { taken += bytes.size(); };
+            const auto on_body = [&](std::string_view bytes) {
+              taken += bytes;
+              if (taken == "stallstallstallstallstall") may_stop.release();
+            };
             static_cast<void>(post(client, server, {.stop = source.get_token()}, on_body));
-            whole += taken == 25 ? 1 : 0;
+            whole += taken == "piecepiecepiecepiecepiece" ? 1 : 0;
           } catch (const Error& error) {
             broken += error.code() == Errc::unavailable ? 1 : 0;
             cancelled += error.code() == Errc::cancelled ? 1 : 0;
           }
+          may_stop.release();
         }
       });
     }

@@ -16,6 +16,7 @@
 
 #include "support/catch.hpp"
 #include "support/http_calls.hpp"
+#include "support/patience.hpp"
 #include "support/raw_server.hpp"
 #include "support/reserved_port.hpp"
 #include "support/tls_server.hpp"
@@ -37,9 +38,9 @@ using ecso::test::Certificate;
 using ecso::test::Child;
 using ecso::test::direct;
 using ecso::test::error_of;
+using ecso::test::patience;
 using ecso::test::RawServer;
 using ecso::test::ReservedPort;
-using ecso::test::since;
 using ecso::test::TlsServer;
 using ecso::test::until;
 
@@ -60,25 +61,26 @@ TEST_CASE("The times for the first byte and between bytes hold over TLS", "[http
   const Certificate certificate;
   if (is_skipped(certificate)) return;
   HttpOptions hasty = trusting(certificate);
-  hasty.first_byte_timeout = 300ms;
-  hasty.between_bytes_timeout = 200ms;
-  HttpClient client{hasty};
   {
+    hasty.first_byte_timeout = 300ms;
+    HttpClient client{hasty};
     TlsServer silent{certificate};
-    const auto start = Clock::now();
-    const Error error = error_of([&] { return client.post(Url::parse(silent.url()), "{}", {}, until(10s)); });
+    const Error error = error_of([&] { return client.post(Url::parse(silent.url()), "{}", {}, until(patience)); });
     CHECK(error.code() == Errc::timeout);
     CHECK(error.message() == "no byte of a response within 300 ms");
     CHECK(error.context().endpoint == silent.url());
-    CHECK(since(start) < 5s);
   }
+  hasty.first_byte_timeout = patience;
+  hasty.between_bytes_timeout = 200ms;
+  HttpClient client{hasty};
   TlsServer stopping{certificate};
   const std::jthread answering{[&] {
     if (stopping.wait_for("{\"a\": 1}")) stopping.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
   }};
   std::string text;
   const Error error = error_of([&] {
-    return client.post(Url::parse(stopping.url()), "{\"a\": 1}", {}, until(10s), [&](std::string_view bytes) { text += bytes; });
+    return client.post(Url::parse(stopping.url()), "{\"a\": 1}", {}, until(patience),
+                       [&](std::string_view bytes) { text += bytes; });
   });
   CHECK(error.code() == Errc::timeout);
   CHECK(error.message() == "the response stopped: no byte for 200 ms, after 4 bytes of it");
@@ -89,8 +91,9 @@ TEST_CASE("A call over TLS is cancelled within 50 ms once it is connected", "[ht
   const Certificate certificate;
   if (is_skipped(certificate)) return;
   TlsServer silent{certificate};
+  // The best of many: a busy machine is late now and then, a wait that does not listen always.
   auto best = std::chrono::microseconds::max();
-  for (int i = 0; i < 5 && best >= 50ms; ++i) {
+  for (int i = 0; i < 50 && best >= 50ms; ++i) {
     HttpClient client{trusting(certificate)};
     std::stop_source source;
     Clock::time_point asked;
@@ -118,7 +121,7 @@ TEST_CASE("A client proves who it is by its certificate", "[http][tls]") {
   CAPTURE(version);
   TlsServer server{certificate, {"-www", version, "-Verify", "1", "-verify_return_error", "-CAfile", certificate.certificate()}};
   const auto get_with = [&](const HttpOptions& options) {
-    return HttpClient{options}.get(Url::parse(server.url()), {}, until(10s));
+    return HttpClient{options}.get(Url::parse(server.url()), {}, until(patience));
   };
   // With TLS 1.3 the request may be on its way when the server hangs up, which now and then hides its reason.
   const auto refusal = [&](const HttpOptions& options) {
@@ -179,7 +182,7 @@ TEST_CASE("A client certificate or key that cannot be used is bad input, and the
     HttpOptions options = trusting(certificate);
     options.client_certificate_file = row.certificate_file;
     options.client_key_file = row.key_file;
-    const Error error = error_of([&] { return HttpClient{options}.get(Url::parse(server.url()), {}, until(10s)); });
+    const Error error = error_of([&] { return HttpClient{options}.get(Url::parse(server.url()), {}, until(patience)); });
     CAPTURE(row.certificate_file, row.key_file, error.what());
     CHECK(error.code() == Errc::bad_input);
     CHECK_THAT(error.what(), ContainsSubstring(row.named));
@@ -209,13 +212,13 @@ TEST_CASE("HTTP/2 is spoken with a server that offers it over TLS", "[http][tls]
   HttpClient client{trusting(certificate)};
   const Url url = Url::parse("https://127.0.0.1:" + std::to_string(reserved.port())).with_path("/hello.txt");
   for (int i = 0; i < 3; ++i) {
-    const HttpResponse response = client.get(url, {}, until(10s));
+    const HttpResponse response = client.get(url, {}, until(patience));
     CHECK(response.status == 200);
     CHECK(response.body == "hello over two");
     CHECK_THAT(response.server, ContainsSubstring("nghttpd"));
   }
   std::string text;
-  CHECK(client.post(url, "{}", {}, until(10s), [&](std::string_view bytes) { text += bytes; }).status == 200);
+  CHECK(client.post(url, "{}", {}, until(patience), [&](std::string_view bytes) { text += bytes; }).status == 200);
   CHECK(text == "hello over two");
 }
 

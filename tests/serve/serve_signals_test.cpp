@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -50,13 +51,13 @@ using ecso::test::TemporaryFolder;
 using Clock = std::chrono::steady_clock;
 
 TEST_CASE("SIGTERM lets a request under way end, a second one does not", "[serve]") {
-  const SimulatedServer upstream{{.delay = std::chrono::milliseconds{400}}};
   for (const bool twice : {false, true}) {
     CAPTURE(twice);
+    // The second time there is no end to it.
+    const SimulatedServer upstream{{.delay = twice ? std::chrono::milliseconds{10min} : 400ms}};
     Serving gateway{serve_anywhere({"--upstream", upstream.url(), "--dialect", "vllm"})};
-    const std::size_t before = upstream.requests();
     auto answer = std::async(std::launch::async, [&] { return status_of_chat(gateway.url(), benign_chat); });
-    REQUIRE(Serving::happens([&] { return upstream.requests() > before; }));
+    REQUIRE(Serving::happens([&] { return upstream.requests() > 0; }));
     gateway.signal(SIGTERM);
     REQUIRE(gateway.says("told to end"));
     if (twice) gateway.signal(SIGINT);
@@ -128,7 +129,7 @@ TEST_CASE("systemd is told when serve is ready, reloads and ends", "[serve]") {
   std::strcpy(address.sun_path, path.c_str());
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-  const timeval patience{20, 0};
+  const timeval patience{120, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const auto told = [&] {
     std::array<char, 256> text{};
@@ -154,24 +155,36 @@ TEST_CASE("an upstream that takes connections and never answers holds up neither
   std::string toml = "listen = \"127.0.0.1:0\"\n";
   for (const char* name : {"a", "b", "c", "d"})
     toml += "[[upstream]]\nname = \"" + std::string{name} + "\"\nurl = \"" + silent.url() + "/v1\"\n";
-  constexpr auto at_once = 2500ms;  // An upstream has 3 s to tell what it understands.
-  const auto start = Clock::now();
-  Serving gateway{{"serve", "--config", folder.write("ecso.toml", toml)}};
-  CHECK(ecso::test::get(gateway.url(), "/healthz").status == 200);
-  CHECK(Clock::now() - start < at_once);
-  REQUIRE(Serving::happens([&] { return silent.requests().size() >= 4; }));  // All are asked, side by side.
+  const std::string config = folder.write("ecso.toml", toml);
+  // Who waited for the upstreams would take the 3 s that they have to tell what they understand. The best of many, as a busy
+  // machine is late now and then.
+  constexpr auto at_once = 2500ms;
+  auto start = Clock::duration::max();
+  auto reload = start;
+  auto end = start;
+  for (int i = 0; i < 10 && std::max({start, reload, end}) >= at_once; ++i) {
+    const std::size_t before = silent.requests().size();
+    const auto started = Clock::now();
+    Serving gateway{{"serve", "--config", config}};
+    CHECK(ecso::test::get(gateway.url(), "/healthz").status == 200);
+    start = std::min(start, Clock::now() - started);
+    REQUIRE(Serving::happens([&] { return silent.requests().size() >= before + 4; }));  // All are asked, side by side.
 
-  const auto hup = Clock::now();
-  gateway.signal(SIGHUP);
-  CHECK(gateway.says("was read again\""));
-  CHECK(Clock::now() - hup < at_once);
-  REQUIRE(Serving::happens([&] { return silent.requests().size() >= 8; }));  // The new configuration asks again.
+    const auto hup = Clock::now();
+    gateway.signal(SIGHUP);
+    CHECK(gateway.says("was read again\""));
+    reload = std::min(reload, Clock::now() - hup);
+    REQUIRE(Serving::happens([&] { return silent.requests().size() >= before + 8; }));  // The new configuration asks again.
 
-  const auto term = Clock::now();
-  gateway.signal(SIGTERM);
-  CHECK(gateway.end() == 0);
-  CHECK(Clock::now() - term < at_once);
-  CHECK_THAT(gateway.said(), ContainsSubstring("\"message\":\"ended\""));
+    const auto term = Clock::now();
+    gateway.signal(SIGTERM);
+    CHECK(gateway.end() == 0);
+    end = std::min(end, Clock::now() - term);
+    CHECK_THAT(gateway.said(), ContainsSubstring("\"message\":\"ended\""));
+  }
+  CHECK(start < at_once);
+  CHECK(reload < at_once);
+  CHECK(end < at_once);
 }
 
 TEST_CASE("what an upstream has told holds over SIGHUP, until it is asked again", "[serve]") {
@@ -261,7 +274,7 @@ TEST_CASE("requests under way are cut when drain_timeout is over, and that is sa
   CHECK(gateway.end() == 0);
   const auto took = Clock::now() - start;
   CHECK(took >= 300ms);
-  CHECK(took < 2s);
+  CHECK(took < 20s);  // What it takes if nothing is said is 30 s.
   CHECK(answer.get() == std::nullopt);
   CHECK_THAT(gateway.said(), ContainsSubstring("requests under way were cut, as drain_timeout is over"));
 }
@@ -269,7 +282,12 @@ TEST_CASE("requests under way are cut when drain_timeout is over, and that is sa
 TEST_CASE("a gateway that drains says so to whoever is asking already, and answers what is under way", "[serve]") {
   const SimulatedServer upstream{{.delay = 1500ms}};
   const ReservedPort reserved;  // so that nobody else listens there once it does not
-  Serving gateway{{"serve", "--listen", reserved.address(), "--upstream", upstream.url(), "--dialect", "vllm"}};
+  // One thread does one thing after another: what came before the chat has been read before it.
+  const TemporaryFolder folder;
+  const std::string config =
+      folder.write("ecso.toml", "listen = \"" + reserved.address() + "\"\nthreads = 1\ndialect = \"vllm\"\nupstream = \"" +
+                                    upstream.url() + "\"\n");
+  Serving gateway{{"serve", "--config", config}};
   HttpSocket half{reserved.port()};
   REQUIRE(half.send("GET /readyz HTTP/1.1\r\nHost: local"));
   auto answer = std::async(std::launch::async, [&] { return status_of_chat(gateway.url(), benign_chat); });

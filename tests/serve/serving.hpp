@@ -1,6 +1,7 @@
 #pragma once
 
 #include "command/command.hpp"
+#include "support/patience.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -8,12 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -61,12 +60,7 @@ class Serving {
 
   template <typename Condition>
   [[nodiscard]] static bool happens(Condition condition) {
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{20};
-    while (std::chrono::steady_clock::now() < give_up) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds{10});
-    }
-    return false;
+    return comes_true(condition);
   }
 
   void signal(int number) const { ::kill(pid_, number); }

@@ -297,8 +297,8 @@ int use_from_threads(const std::vector<ecso::SqliteStore*>& stores, int threads_
 TEST_CASE("two stores of one file, each with several threads, agree", "[sqlite][threads]") {
   const Folder folder;
   const auto file = folder / "replies.sqlite";
-  ecso::SqliteStore one{file, {.busy_timeout = 10s}};
-  ecso::SqliteStore two{file, {.busy_timeout = 10s}};
+  ecso::SqliteStore one{file, {.busy_timeout = 2min}};
+  ecso::SqliteStore two{file, {.busy_timeout = 2min}};
   CHECK(use_from_threads({&one, &two}, 3, 100) == 0);
   one.save("a", "1");
   CHECK(two.load("a") == "1");
@@ -312,7 +312,7 @@ TEST_CASE("several threads may make the same file at once", "[sqlite][threads]")
     std::vector<std::jthread> threads;
     for (int t = 0; t < 6; ++t) {
       threads.emplace_back([&, t] {
-        ecso::SqliteStore store{file, {.busy_timeout = 10s}};
+        ecso::SqliteStore store{file, {.busy_timeout = 2min}};
         store.save(std::to_string(t), "1");
         opened += store.load(std::to_string(t)) == "1" ? 1 : 0;
       });
@@ -331,7 +331,7 @@ TEST_CASE("several processes may make and share one file", "[sqlite]") {
     if (child == 0) {
       int wrong = 1;
       try {
-        ecso::SqliteStore store{file, {.busy_timeout = 10s}};
+        ecso::SqliteStore store{file, {.busy_timeout = 2min}};
         wrong = use_from_threads({&store}, 1, 100);
       } catch (const std::exception&) {
         wrong = 2;

@@ -21,6 +21,8 @@
 #include <string_view>
 #include <utility>
 
+#include "support/patience.hpp"
+
 namespace ecso::test {
 
 /// One response.
@@ -116,7 +118,7 @@ class HttpSocket {
   ~HttpSocket() { ::close(fd_); }
 
   /// False if the server has closed, or takes nothing for so long.
-  bool send(std::string_view bytes, milliseconds time = milliseconds{10'000}) {
+  bool send(std::string_view bytes, milliseconds time = patience) {
     const auto end = Clock::now() + time;
     while (!bytes.empty()) {
       if (!wait_for(POLLOUT, end)) return false;
@@ -128,7 +130,7 @@ class HttpSocket {
   }
 
   /// The next response, as far as it comes within `time`.
-  HttpReply read(milliseconds time = milliseconds{10'000}, bool has_no_body = false) {
+  HttpReply read(milliseconds time = patience, bool has_no_body = false) {
     const auto end = Clock::now() + time;
     for (;;) {
       auto [reply, used] = detail::read_response(buffer_, is_over_, has_no_body);
@@ -141,7 +143,8 @@ class HttpSocket {
     }
   }
 
-  /// Whether the server closes within `time`. What it still sends is kept in `rest()`.
+  /// Whether the server closes. What it still sends is kept in `rest()`.
+  bool is_closed() { return is_closed_within(patience); }
   bool is_closed_within(milliseconds time) {
     const auto end = Clock::now() + time;
     while (!is_over_ && read_some(end)) {}

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "support/patience.hpp"
 
 namespace ecso::test {
 
@@ -116,6 +119,14 @@ class RawServer {
         if (sent > 0) bytes.remove_prefix(static_cast<std::size_t>(sent));
       }
       return true;
+    }
+
+    /// Waits until what was sent has arrived at the client, whether or not that has read it.
+    void wait_for_arrival() const {
+      static_cast<void>(comes_true([this] {
+        int on_its_way = 0;
+        return ::ioctl(fd_, TIOCOUTQ, &on_its_way) != 0 || on_its_way == 0;
+      }));
     }
 
     /// Does nothing for a while. False if the server stops.
@@ -238,6 +249,12 @@ class RawServer {
     return accepted_;
   }
 
+  /// How many of them the server has closed.
+  [[nodiscard]] std::size_t closed() const {
+    const std::lock_guard lock{mutex_};
+    return closed_;
+  }
+
  private:
   struct Address {
     sockaddr_storage bytes{};
@@ -294,6 +311,8 @@ class RawServer {
         Connection connection{*this, fd, number};
         script_(connection);
         ::close(fd);
+        const std::lock_guard lock{mutex_};
+        ++closed_;
       });
     }
   }
@@ -316,6 +335,7 @@ class RawServer {
   mutable std::mutex mutex_;
   std::vector<RecordedRequest> requests_;
   std::size_t accepted_ = 0;
+  std::size_t closed_ = 0;
   std::vector<std::thread> connections_;
   std::thread accepting_;
 };

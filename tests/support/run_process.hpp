@@ -38,7 +38,7 @@ struct ProcessOptions {
   std::map<std::string, std::string> environment = {};  ///< Beside the own environment.
   /// Called when it has written something to standard output; may send it a signal.
   std::function<void(pid_t, const std::string& out)> on_output = {};
-  std::chrono::seconds timeout{60};  ///< It is killed after that.
+  std::chrono::seconds timeout{300};  ///< It is killed after that.
 };
 
 namespace detail {

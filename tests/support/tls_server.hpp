@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -21,10 +20,10 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "support/patience.hpp"
 #include "support/raw_server.hpp"
 #include "support/reserved_port.hpp"
 
@@ -65,24 +64,21 @@ class Child {
     return status == 0;
   }
 
-  /// Waits until a connection to `port` of 127.0.0.1 is taken. False if the program ends before, or after five seconds.
+  /// Waits until a connection to `port` of 127.0.0.1 is taken. False if the program ends before.
   bool is_listening(int port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    for (int i = 0; i < 500; ++i) {
+    bool is_connected = false;
+    const auto is_settled = [&] {
       const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      const bool is_connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+      is_connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
       ::close(fd);
-      if (is_connected) return true;
-      if (::waitpid(pid_, nullptr, WNOHANG) != 0) {
-        pid_ = -1;
-        return false;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds{10});
-    }
-    return false;
+      if (!is_connected && ::waitpid(pid_, nullptr, WNOHANG) != 0) pid_ = -1;
+      return is_connected || pid_ < 0;
+    };
+    return comes_true(is_settled) && is_connected;
   }
 
  private:
@@ -155,11 +151,11 @@ class TlsServer {
     }
   }
 
-  /// Waits until clients have sent `text`. False after five seconds.
+  /// Waits until clients have sent `text`. False if they never do.
   bool wait_for(std::string_view text) {
     while (received_.find(text) == std::string::npos) {
       pollfd fd{out_[0], POLLIN, 0};
-      if (::poll(&fd, 1, 5000) <= 0) return false;
+      if (::poll(&fd, 1, static_cast<int>(patience.count())) <= 0) return false;
       std::array<char, 16384> bytes;
       const ssize_t got = ::read(out_[0], bytes.data(), bytes.size());
       if (got <= 0) return false;
