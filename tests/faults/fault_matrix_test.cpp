@@ -294,7 +294,8 @@ TEST_CASE("A refused connection at every step of every backend is an error that 
   std::size_t ran = 0;
   for (const Mode mode : {Mode::plain, Mode::retry}) {
     ran += ecso::test::run_cases(
-        all_cases(backends, refusal, mode, 1), [&](const Case& c, int times) { return run_refused(c, times, nobody.url()); }, name_of);
+        all_cases(backends, refusal, mode, 1), [&](const Case& c, int times) { return run_refused(c, times, nobody.url()); },
+        name_of);
   }
   WARN(ran << " cases of a refused connection ran");
 }
