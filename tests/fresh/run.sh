@@ -137,7 +137,7 @@ demo() {
   in_root root: /ecso/build/demo/examples/ecso --help >"$log.help"
 }
 
-serves() { in_root root: /ecso/build/demo/examples/ecso serve --help; }
+serves() { in_root root: /ecso/build/demo/examples/ecso serve --check; }
 
 boost_stays() {
   grep 'without the gateway.*Boost 1.74 is installed, which stays' "$logs/$release-$kind-demo.log" &&
