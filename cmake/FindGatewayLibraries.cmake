@@ -1,7 +1,7 @@
 # What the gateway is built with: Boost (headers only), OpenSSL, and the core of prometheus-cpp. The target
 # GatewayLibraries::GatewayLibraries. The package of prometheus-cpp wants its web server too, so its core is looked for by itself.
 include(FindPackageHandleStandardArgs)
-find_package(Boost 1.81 QUIET)
+find_package(Boost 1.81 QUIET CONFIG)
 find_package(OpenSSL 3 QUIET)
 find_path(PrometheusCore_INCLUDE_DIR prometheus/registry.h)
 find_library(PrometheusCore_LIBRARY prometheus-cpp-core)

@@ -25,4 +25,4 @@ set(ecso_gateway_includes "(ecso/gateway/|ecso/detail/gateway/|boost/|openssl/|p
 set(ecso_gateway_package GatewayLibraries)
 set(ecso_gateway_links GatewayLibraries::GatewayLibraries)
 set(ecso_gateway_library "Boost 1.81 with OpenSSL and prometheus-cpp")
-set(ecso_gateway_debian "libboost1.81-dev, libssl-dev, prometheus-cpp-dev")
+set(ecso_gateway_debian "libboost-dev (>= 1.81) | libboost1.81-dev, libssl-dev, prometheus-cpp-dev")

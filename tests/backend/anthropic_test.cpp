@@ -146,7 +146,8 @@ TEST_CASE("Every answer of a Messages server that is no message is one clear err
       {http_response(200, stream_start, "text/event-stream"), Errc::bad_reply, 200, "ended before the answer did, after 2 bytes"},
       {http_response(200, "event: x\ndata: sk-test-0123456789\n\n", "text/event-stream"), Errc::bad_reply, 0, "not JSON: [key]"},
       {http_response(200, R"({"content":[]})"), Errc::bad_reply, 200, "empty content"},
-      {"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + stream_start, Errc::unavailable, 200, "bytes remaining"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + stream_start, Errc::unavailable, 200,
+       "the response was cut short, after "},
   }));
   RawServer server{[&](Connection& connection) { connection.read_request() && connection.send(row.response); }};
   const Error error = error_of([&] { return reply_of(options_for(server)); });

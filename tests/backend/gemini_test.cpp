@@ -145,7 +145,8 @@ TEST_CASE("Every answer of a Gemini server that is no reply is one clear error",
        Errc::bad_reply, 0, "blocked the prompt: SAFETY"},
       {http_response(200, "[" + whole_reply + "]"), Errc::bad_reply, 200, "ended before the answer did"},
       // Some models say STOP in each piece: a broken connection is never taken for the end.
-      {"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + stream_end, Errc::unavailable, 200, "bytes remaining"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + stream_end, Errc::unavailable, 200,
+       "the response was cut short, after "},
   }));
   RawServer server{[&](Connection& connection) { connection.read_request() && connection.send(row.response); }};
   const Error error = error_of([&] { return reply_of(options_for(server)); });

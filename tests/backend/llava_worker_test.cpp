@@ -24,6 +24,7 @@
 #include "support/llava_stand_in.hpp"
 #include "support/patience.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 namespace {
 
@@ -51,6 +52,7 @@ using ecso::test::LlavaControllerStandIn;
 using ecso::test::LlavaWorkerStandIn;
 using ecso::test::patience;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using Connection = RawServer::Connection;
 using Pieces = std::vector<std::string>;
 
@@ -130,18 +132,17 @@ TEST_CASE("A LLaVA controller is asked for a worker before each call", "[backend
 }
 
 TEST_CASE("Where a LLaVA worker is gone, its controller is told, and another one takes the call", "[backend][llava]") {
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
+  const ReservedPort nobody;
   LlavaWorkerStandIn worker{cat};
   LlavaControllerStandIn controller;
-  controller.register_worker(nobody);
+  controller.register_worker(nobody.url());
   LlavaWorkerBackend backend{options_for(controller.url(), LlavaEndpoint::controller)};
   const Error error = error_of([&] { return backend.generate(question(), {}); });
   CHECK(error.code() == Errc::unavailable);
-  CHECK(error.context().endpoint == nobody + "/worker_generate_stream");
+  CHECK(error.context().endpoint == nobody.url() + "/worker_generate_stream");
   CHECK(error_of([&] { return backend.generate(question(), {}); }).message() == "the controller has no worker at all");
 
-  controller.register_worker(nobody);
+  controller.register_worker(nobody.url());
   controller.register_worker(worker.url());
   for (int i = 0; i < 4; ++i) CHECK(backend.generate(question(), {}).text == "A black cat.");
   const auto requests = controller.requests();

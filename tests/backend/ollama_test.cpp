@@ -139,7 +139,8 @@ TEST_CASE("Every answer of an Ollama server that is no reply is one clear error"
        "ended before the answer did, after 2 bytes"},
       {http_response(200, ""), Errc::bad_reply, 200, ""},
       {http_response(200, "Ollama is running\n", "text/plain"), Errc::bad_reply, 0, "not JSON: Ollama is running"},
-      {"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + stream_start, Errc::unavailable, 200, "bytes remaining"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + stream_start, Errc::unavailable, 200,
+       "the response was cut short, after "},
   }));
   RawServer server{[&](Connection& connection) { connection.read_request() && connection.send(row.response); }};
   const Error error = error_of([&] { return reply_of(options_for(server)); });

@@ -9,6 +9,7 @@
 #include "support/catch.hpp"
 #include "support/image_bytes.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 namespace {
 
@@ -51,7 +52,9 @@ TEST_CASE("a llama-server is known after two questions, and its options follow",
 
 TEST_CASE("paths beside v1 are asked beside it, and a server that has none of them is plain", "[backend][openai][probe]") {
   RawServer server{paths({})};
-  CHECK(probed(options_for(server.url() + "/api/v1")).dialect == OpenAiDialect{});
+  const OpenAiServer known = probe_openai_server(options_for(server.url() + "/api/v1"));
+  CHECK(known.dialect == OpenAiDialect{});
+  CHECK(known.asked == "/api/v1/models: 404, /api/props: 404, /api/version: 404, /api/api/version: 404");
   std::vector<std::string> asked;
   for (const auto& request : server.requests()) asked.push_back(request.head.substr(0, request.head.find(" HTTP")));
   CHECK(asked == std::vector<std::string>{"GET /api/v1/models", "GET /api/props", "GET /api/version", "GET /api/api/version"});
@@ -69,7 +72,8 @@ TEST_CASE("a refused key and a dead server are errors of the probe", "[backend][
     return Errc::internal;
   };
   CHECK(code_of(locked.url()) == Errc::unauthorized);
-  CHECK(code_of("http://127.0.0.1:1") == Errc::unavailable);
+  const test::ReservedPort nobody;
+  CHECK(code_of(nobody.url()) == Errc::unavailable);
 }
 
 TEST_CASE("Azure's URL, query and key header go out as it wants them", "[backend][openai]") {

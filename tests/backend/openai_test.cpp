@@ -20,6 +20,7 @@
 #include "support/image_bytes.hpp"
 #include "support/patience.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 namespace {
 
@@ -45,6 +46,7 @@ using ecso::test::comes_true;
 using ecso::test::http_response;
 using ecso::test::patience;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using ecso::test::succeeds_in_time;
 using Connection = RawServer::Connection;
 
@@ -190,7 +192,7 @@ TEST_CASE("Every answer that is not a reply is one clear error", "[backend][open
       {http_response(200, echo), Errc::server_error, 200, "bad key [key]"},
       {http_response(204, ""), Errc::bad_reply, 204, "an empty response"},
       {"HTTP/1.1 200 OK\r\nContent-Le", Errc::bad_reply, 200, "an empty response"},
-      {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"choi", Errc::unavailable, 200, "bytes remaining"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"choi", Errc::unavailable, 200, "the response was cut short, after "},
       {"", Errc::unavailable, 0, "Empty reply"},
   }));
   RawServer server{[&](Connection& connection) { connection.read_request() && connection.send(row.response); }};
@@ -204,9 +206,8 @@ TEST_CASE("Every answer that is not a reply is one clear error", "[backend][open
 }
 
 TEST_CASE("A connection that is refused or speaks no TLS, and a server that stalls, are one clear error", "[backend][openai]") {
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
-  CHECK(error_of([&] { return reply_of(options_for(nobody)); }).code() == Errc::unavailable);
+  const ReservedPort nobody;
+  CHECK(error_of([&] { return reply_of(options_for(nobody.url())); }).code() == Errc::unavailable);
   RawServer plain{RawServer::always(http_response(200, reply_body("ok")))};
   RawServer garbage{[](Connection& connection) { connection.send("HTTP/1.1 400 Bad Request\r\n\r\n"); }};
   CHECK(error_of([&] { return reply_of(options_for(garbage.url("https"))); }).code() == Errc::tls);

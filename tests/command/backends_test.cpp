@@ -1,6 +1,7 @@
 #include "command.hpp"
 
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -17,6 +18,7 @@ using ecso::test::Ended;
 using ecso::test::http_response;
 using ecso::test::only_error;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using ecso::test::TemporaryFolder;
 
 const std::vector<std::pair<std::string, std::string>> kinds{{"openai:", "POST /v1/chat/completions"},
@@ -58,7 +60,8 @@ TEST_CASE("a server says what it is", "[command][backends]") {
 }
 
 TEST_CASE("a server that is not there cannot say what it is", "[command][backends]") {
-  CHECK_THAT(only_error(ecso({"backends", "--probe", "http://127.0.0.1:1"}), 69), ContainsSubstring("is the server running"));
+  const ReservedPort nobody;
+  CHECK_THAT(only_error(ecso({"backends", "--probe", nobody.url()}), 69), ContainsSubstring("is the server running"));
   CHECK(ecso({"backends", "--probe", "nonsense"}).exit_code == 65);
 }
 

@@ -1,6 +1,7 @@
 #include "command.hpp"
 
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@ using ecso::test::Ended;
 using ecso::test::http_response;
 using ecso::test::only_error;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using ecso::test::TemporaryFolder;
 
 constexpr const char* no_reply = R"({"choices":[{"message":{"content":"no"},"finish_reason":"stop"}],"model":"tiny"})";
@@ -43,12 +45,8 @@ TEST_CASE("each failure of a server has its exit code and one clear line", "[com
 }
 
 TEST_CASE("a server that refuses the connection, or lacks TLS, is unavailable", "[command]") {
-  std::string url;
-  {
-    const RawServer gone{RawServer::always("")};
-    url = gone.url();
-  }
-  CHECK_THAT(only_error(ecso({"protect", "--query", "q", "--backend", "openai:" + url}), 69),
+  const ReservedPort nobody;
+  CHECK_THAT(only_error(ecso({"protect", "--query", "q", "--backend", "openai:" + nobody.url()}), 69),
              ContainsSubstring("is the server running"));
   const RawServer plain{[](RawServer::Connection& connection) { connection.send(http_response(400, "no TLS here")); }};
   CHECK_THAT(only_error(ecso({"protect", "--query", "q", "--backend", "openai:" + plain.url("https")}), 69),

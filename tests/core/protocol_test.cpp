@@ -230,7 +230,7 @@ TEST_CASE("verdicts come from log-probabilities where the backend has them, and 
   const StepRecord& check = protocol.outcome().steps.back();
   CHECK(check.verdict == Verdict::harmful);
   REQUIRE(check.p_harmful);
-  CHECK(*check.p_harmful == Approx(0.5498).epsilon(0.001));
+  CHECK(*check.p_harmful == Catch::Approx(0.5498).epsilon(0.001));
 }
 
 TEST_CASE("input that the method cannot work on is refused before any call", "[protocol]") {

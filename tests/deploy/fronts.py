@@ -30,17 +30,16 @@ REQUESTS = 200
 CLIENTS = 16
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+def reserve_port():
+    """Nobody is given it by chance while it is bound; a server that is told to listen there can, as it lets its address be reused."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("127.0.0.1", 0))
+    return one
 
 
-PLAIN, TLS, *GATEWAYS = free_ports(4)
+RESERVED = [reserve_port() for _ in range(4)]
+PLAIN, TLS, *GATEWAYS = [one.getsockname()[1] for one in RESERVED]
 
 
 def until(condition, what, seconds=120):

@@ -6,6 +6,7 @@
 #include <ecso/drive/pipeline.hpp>
 
 #include "engine/fixture.hpp"
+#include "support/reserved_port.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -174,7 +175,8 @@ TEST_CASE("The engine's Messages API says no in its own words, whole and streame
   CHECK(path.code() == Errc::not_found);
   CHECK_THAT(path.what(), ContainsSubstring("/nowhere/v1/messages"));
 
-  nowhere.base_url = "http://127.0.0.1:" + std::to_string(free_port());
+  const ReservedPort nobody;
+  nowhere.base_url = nobody.url();
   CHECK(error_of([&] { return AnthropicBackend{nowhere}.generate(read("hi"), {}); }).code() == Errc::unavailable);
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/fixture.hpp"
+#include "support/reserved_port.hpp"
 
 #include <chrono>
 #include <string>
@@ -142,7 +143,8 @@ TEST_CASE("A path that the engine does not have is not found", "[engine]") {
 
 TEST_CASE("Where no engine listens, the connection is refused", "[engine]") {
   OpenAiOptions options = options_for(engine());
-  options.base_url = "http://127.0.0.1:" + std::to_string(free_port());
+  const ReservedPort nobody;
+  options.base_url = nobody.url();
   const Error error = error_of([&] { return OpenAiBackend{options}.generate(read("hi"), {}); });
   CHECK(error.code() == Errc::unavailable);
   CHECK(error.context().http_status == 0);

@@ -32,6 +32,7 @@
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 #include "support/image_bytes.hpp"
+#include "support/reserved_port.hpp"
 #include "support/sanitizers.hpp"
 
 namespace {
@@ -53,6 +54,7 @@ using ecso::test::Expect;
 using ecso::test::Fault;
 using ecso::test::FaultServer;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using Result = ecso::test::CaseResult;
 
 constexpr int slowness = ecso::test::is_sanitized ? 3 : 1;
@@ -284,14 +286,14 @@ TEST_CASE("A fault that happens once is survived with retries where it may pass"
 TEST_CASE("A fault that stays fails closed with retries too", "[faults]") { run_matrix(Mode::retry, 7); }
 
 TEST_CASE("A refused connection at every step of every backend is an error that says where", "[faults]") {
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
+  const ReservedPort nobody;
   const auto backends = ecso::test::backends_under_test();
   const std::vector<Fault> refusal{{.name = "refuses", .expect = Expect::fails, .play = {}}};
   std::size_t ran = 0;
   for (const Mode mode : {Mode::plain, Mode::retry}) {
     ran += ecso::test::run_cases(
-        all_cases(backends, refusal, mode, 1), [&](const Case& c, int times) { return run_refused(c, times, nobody); }, name_of);
+        all_cases(backends, refusal, mode, 1), [&](const Case& c, int times) { return run_refused(c, times, nobody.url()); },
+        name_of);
   }
   WARN(ran << " cases of a refused connection ran");
 }

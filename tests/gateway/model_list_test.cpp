@@ -15,6 +15,7 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 namespace {
 
@@ -28,6 +29,7 @@ using ecso::test::http_response;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 
 RawServer::Script lists(const std::string& body) { return RawServer::always(http_response(200, body)); }
 
@@ -70,11 +72,10 @@ TEST_CASE("An upstream that is silent, down or talks too much keeps nobody from 
   const RawServer silent{[](RawServer::Connection& connection) {
     if (connection.read_request()) connection.stall();
   }};
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
+  const ReservedPort nobody;
   const RawServer talkative{lists(R"({"data":[)" + std::string(std::size_t{5} << 20, ' ') + "]}")};
   const RawServer good{lists(R"({"data":[{"id":"a"}]})")};
-  const GatewayUnderTest under_test{options_for({silent.url(), nobody, talkative.url(), good.url()})};
+  const GatewayUnderTest under_test{options_for({silent.url(), nobody.url(), talkative.url(), good.url()})};
   const HttpReply reply = under_test.ask(http_request("GET", models));
   CHECK(reply.status == 200);
   CHECK(nlohmann::json::parse(reply.body).at("data").size() == 1);
@@ -86,9 +87,8 @@ TEST_CASE("Where no upstream lists its models, the status of one that refuses is
   const HttpReply reply = under_test.ask(http_request("GET", models));
   CHECK(reply.status == 401);
   CHECK(reply.body.find("BADWORDS") == std::string::npos);
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
-  CHECK(GatewayUnderTest{nobody}.ask(http_request("GET", models)).status == 503);
+  const ReservedPort nobody;
+  CHECK(GatewayUnderTest{nobody.url()}.ask(http_request("GET", models)).status == 503);
 }
 
 TEST_CASE("A client that asks for models and goes away frees the calls", "[gateway][models]") {

@@ -20,6 +20,7 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 namespace {
 
@@ -33,6 +34,7 @@ using ecso::test::GatewayUnderTest;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 
 }  // namespace
 
@@ -148,9 +150,8 @@ TEST_CASE("An upstream that closes its connections after each answer costs nobod
 
 TEST_CASE("Where the first upstream is down another answers, and the first again when it is back", "[gateway][reload]") {
   const ChatUpstream good;
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
-  auto options = ecso::test::options_for(nobody);
+  const ReservedPort nobody;
+  auto options = ecso::test::options_for(nobody.url());
   options.upstreams.front().name = "first";
   options.upstreams.push_back({.name = "second", .url = good.url() + "/v1"});
   const GatewayUnderTest under_test{options};
@@ -163,9 +164,8 @@ TEST_CASE("Where the first upstream is down another answers, and the first again
 }
 
 TEST_CASE("Where no upstream is there a request fails as one that may be tried again", "[gateway][reload]") {
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
-  const GatewayUnderTest under_test{nobody};
+  const ReservedPort nobody;
+  const GatewayUnderTest under_test{nobody.url()};
   for (const bool stream : {false, true}) {
     for (const Api api : {Api::chat, Api::messages}) {
       const HttpReply reply = under_test.ask(chat_request(api, stream));

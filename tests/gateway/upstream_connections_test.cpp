@@ -19,6 +19,7 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 namespace {
 
@@ -37,6 +38,7 @@ using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
 using ecso::test::OpenAiKind;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 
 std::string whole(const std::string& text) { return http_response(200, OpenAiKind{}.whole(text, Ending::stop)); }
 
@@ -264,15 +266,14 @@ TEST_CASE("A request that a server has and does not answer in time is not sent t
 
 TEST_CASE("An upstream that was down answers again soon after it is back", "[gateway][failover]") {
   const ChatUpstream second;
-  int port = 0;
-  { port = RawServer{{}}.port(); }
-  const GatewayUnderTest under_test = in_front_of({"http://127.0.0.1:" + std::to_string(port), second.url()});
+  const ReservedPort first;
+  const GatewayUnderTest under_test = in_front_of({first.url(), second.url()});
   CHECK(text_of(under_test.ask(chat_request())) == "A plain answer.");
   CHECK(second.calls(Step::answer).size() == 1);
   // Nobody can be made to listen on a given port here but the gateway itself: it stands in for the first, in front of a third.
   const ChatUpstream third;
   auto options = ecso::test::options_for(third.url());
-  options.port = static_cast<std::uint16_t>(port);
+  options.port = static_cast<std::uint16_t>(first.port());
   const GatewayUnderTest back{options};
   std::this_thread::sleep_for(150ms);
   CHECK(text_of(under_test.ask(chat_request())) == "A plain answer.");

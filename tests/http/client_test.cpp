@@ -17,6 +17,7 @@
 #include "support/http_calls.hpp"
 #include "support/patience.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 #include "support/tls_server.hpp"
 
 namespace {
@@ -40,6 +41,7 @@ using ecso::test::error_of;
 using ecso::test::http_response;
 using ecso::test::patience;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using ecso::test::since;
 using ecso::test::succeeds_in_time;
 using ecso::test::TlsServer;
@@ -112,11 +114,10 @@ TEST_CASE("A header that could smuggle in another is refused", "[http][client]")
 
 TEST_CASE("A refused connection and an unknown host are unavailable and name the URL", "[http][client]") {
   HttpClient client{direct()};
-  std::string url;
-  { url = RawServer{{}}.url(); }
-  const Error refused = error_of([&] { return client.post(Url::parse(url), ""); });
+  const ReservedPort nobody;
+  const Error refused = error_of([&] { return client.post(Url::parse(nobody.url()), ""); });
   CHECK(refused.code() == Errc::unavailable);
-  CHECK(refused.context().endpoint == url);
+  CHECK(refused.context().endpoint == nobody.url());
   CHECK_THAT(refused.what(), ContainsSubstring("connect"));
   const Error unknown = error_of([&] { return client.post(Url::parse("http://no-such-host.invalid/v1"), ""); });
   CHECK(unknown.code() == Errc::unavailable);
@@ -134,9 +135,10 @@ TEST_CASE("What is not HTTP, is cut short or is reset is told apart from an answ
       {"", false, Errc::unavailable, "Empty reply"},
       {"", true, Errc::unavailable, "reset"},
       {"SSH-2.0-OpenSSH_9.2\r\n", false, Errc::bad_reply, "HTTP/0.9"},
-      {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false, Errc::unavailable, "96 bytes remaining"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false, Errc::unavailable, "cut short, after 4 bytes of it"},
       {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", true, Errc::unavailable, "reset"},
-      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", false, Errc::unavailable, "outstanding"},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", false, Errc::unavailable,
+       "cut short, after 4 bytes of it"},
       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false, Errc::unavailable, "hunk"},
   }));
   RawServer server{[&](Connection& connection) {

@@ -16,6 +16,7 @@
 #include "support/http_calls.hpp"
 #include "support/patience.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 #include "support/tls_server.hpp"
 
 namespace {
@@ -36,6 +37,7 @@ using ecso::test::error_of;
 using ecso::test::http_response;
 using ecso::test::patience;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using ecso::test::TlsServer;
 using ecso::test::until;
 using Connection = RawServer::Connection;
@@ -98,11 +100,10 @@ TEST_CASE("A call goes to an IPv6 address", "[http][route]") {
   CHECK(post(direct(), server->url()).body == "six");
   REQUIRE(server->requests().size() == 1);
   CHECK_THAT(server->requests().front().head, ContainsSubstring("\r\nHost: [::1]:"));
-  std::string url;
-  { url = RawServer{{}, {.on_ipv6 = true}}.url(); }
-  const Error refused = error_of([&] { return post(direct(), url); });
+  const ReservedPort nobody{AF_INET6};
+  const Error refused = error_of([&] { return post(direct(), nobody.url()); });
   CHECK(refused.code() == Errc::unavailable);
-  CHECK_THAT(refused.what(), StartsWith(url + "/v1: ") && ContainsSubstring("::1"));
+  CHECK_THAT(refused.what(), StartsWith(nobody.url() + "/v1: ") && ContainsSubstring("::1"));
 }
 
 TEST_CASE("A call goes to a Unix socket, whatever the URL and the proxies say", "[http][route]") {
@@ -220,8 +221,7 @@ TEST_CASE("A call over TLS goes through a tunnel of the proxy, which sees neithe
 }
 
 TEST_CASE("What is wrong with a proxy is said, without its password", "[http][proxy]") {
-  std::string nobody;
-  { nobody = RawServer{{}}.url(); }
+  const ReservedPort nobody;
   RawServer refusing{RawServer::always(http_response(407, "who are you?", "text/plain"))};
   RawServer silent{[](Connection& connection) { connection.stall(); }};
   struct Row {
@@ -232,7 +232,7 @@ TEST_CASE("What is wrong with a proxy is said, without its password", "[http][pr
   };
   const auto with_password = [](std::string url) { return url.insert(url.find("://") + 3, "user:hunter3@"); };
   const std::vector<Row> rows{
-      {nobody, "http://model.invalid", Errc::unavailable, "connect"},
+      {nobody.url(), "http://model.invalid", Errc::unavailable, "connect"},
       {"http://no-such-proxy.invalid:3128", "http://model.invalid", Errc::unavailable, "proxy: no-such-proxy.invalid"},
       {refusing.url(), "https://model.invalid", Errc::unavailable, "407"},
       {silent.url(), "https://model.invalid", Errc::timeout, "no connection within 300 ms"},

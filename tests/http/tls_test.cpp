@@ -18,6 +18,7 @@
 #include "support/http_calls.hpp"
 #include "support/patience.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 #include "support/tls_server.hpp"
 
 namespace {
@@ -37,6 +38,7 @@ using ecso::test::direct;
 using ecso::test::error_of;
 using ecso::test::patience;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using ecso::test::TlsServer;
 using ecso::test::until;
 
@@ -189,17 +191,16 @@ TEST_CASE("HTTP/2 is spoken with a server that offers it over TLS", "[http][tls]
   const Certificate certificate;
   if (is_skipped(certificate)) return;
   std::ofstream{certificate.folder() / "hello.txt"} << "hello over two";
-  int port = 0;
-  { port = RawServer{{}}.port(); }
+  const ReservedPort reserved;
   // It speaks nothing but HTTP/2.
   const std::vector<std::string> arguments{"--address=127.0.0.1", "--htdocs=" + certificate.folder().string(),
-                                           std::to_string(port), certificate.key(), certificate.certificate()};
+                                           std::to_string(reserved.port()), certificate.key(), certificate.certificate()};
   std::optional<Child> server;
   for (const std::string program : {"nghttpd", "/usr/sbin/nghttpd"}) {
     std::vector<std::string> words{program};
     words.insert(words.end(), arguments.begin(), arguments.end());
     server.emplace(std::move(words));
-    if (server->is_listening(port)) break;
+    if (server->is_listening(reserved.port())) break;
     server.reset();
   }
   if (!server) {
@@ -207,7 +208,7 @@ TEST_CASE("HTTP/2 is spoken with a server that offers it over TLS", "[http][tls]
     return;
   }
   HttpClient client{trusting(certificate)};
-  const Url url = Url::parse("https://127.0.0.1:" + std::to_string(port)).with_path("/hello.txt");
+  const Url url = Url::parse("https://127.0.0.1:" + std::to_string(reserved.port())).with_path("/hello.txt");
   for (int i = 0; i < 3; ++i) {
     const HttpResponse response = client.get(url, {}, until(patience));
     CHECK(response.status == 200);

@@ -15,12 +15,12 @@
 #include <thread>
 #include <vector>
 
-#include "engine/loopback_http.hpp"
 #include "gateway/chat_upstream.hpp"
 #include "gateway/under_test.hpp"
 #include "serve/serving.hpp"
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
+#include "support/reserved_port.hpp"
 
 namespace {
 
@@ -31,10 +31,8 @@ using ecso::test::chat_request;
 using ecso::test::ChatUpstream;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
+using ecso::test::ReservedPort;
 using ecso::test::Serving;
-
-/// A port that is free at this moment, for a server that comes back on it.
-std::string free_address() { return "127.0.0.1:" + std::to_string(ecso::test::free_port()); }
 
 int port_of(const std::string& address) { return std::stoi(address.substr(address.find(':') + 1)); }
 
@@ -81,7 +79,8 @@ TEST_CASE("A gateway that is killed and started again under load never lets out 
   const ChatUpstream upstream{{.answer = "BADWORDS and more of them",
                                .is_harmful = [](const std::string& body) { return ChatUpstream::step_of(body) == Step::check; },
                                .delay = 3ms}};
-  const std::string address = free_address();
+  const ReservedPort reserved;  // for a server that comes back on it
+  const std::string address = reserved.address();
   const std::vector<std::string> command{"serve", "--upstream", upstream.url() + "/v1", "--listen", address};
   Seen seen;
   std::atomic<bool> stop{false};
@@ -112,7 +111,8 @@ TEST_CASE("A gateway that is killed and started again under load never lets out 
 
 TEST_CASE("An upstream that is killed in the middle of a stream leaves an error, and is asked again when it is back",
           "[serve][kill]") {
-  const std::string address = free_address();
+  const ReservedPort reserved;  // for a server that comes back on it
+  const std::string address = reserved.address();
   const auto simulate = [&](const std::string& words_per_second) {
     return std::vector<std::string>{"simulate", "--listen", address, "--delay", "20ms", "--words-per-second", words_per_second};
   };

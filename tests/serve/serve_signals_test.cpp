@@ -7,6 +7,7 @@
 #include "support/catch.hpp"
 #include "support/http_socket.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 #include <ecso/detail/json.hpp>
 #include <ecso/detail/sha256.hpp>
@@ -40,13 +41,12 @@ using ecso::test::chat;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
 using ecso::test::RawServer;
+using ecso::test::ReservedPort;
 using ecso::test::serve_anywhere;
 using ecso::test::Serving;
 using ecso::test::status_of_chat;
 using ecso::test::TemporaryFolder;
 using Clock = std::chrono::steady_clock;
-
-int port_of(const std::string& url) { return std::stoi(url.substr(url.rfind(':') + 1)); }
 
 TEST_CASE("SIGTERM lets a request under way end, a second one does not", "[serve]") {
   for (const bool twice : {false, true}) {
@@ -107,18 +107,14 @@ TEST_CASE("SIGHUP reads the configuration again, and a bad one changes nothing",
 }
 
 TEST_CASE("an upstream that comes later is asked then what it understands", "[serve]") {
-  std::uint16_t port = 0;
-  std::string url;
-  {
-    const SimulatedServer gone;
-    port = gone.port();
-    url = gone.url();
-  }
-  Serving gateway{serve_anywhere({"--upstream", url})};
+  const ReservedPort reserved;
+  Serving gateway{serve_anywhere({"--upstream", reserved.url() + "/v1"})};
   CHECK(gateway.says("upstream default cannot say what it understands, so nothing special is asked of it until it can"));
   CHECK(chat(gateway.url(), benign_chat).status >= 500);
-  const SimulatedServer upstream{{.port = port}};
-  CHECK(gateway.says("upstream default is unknown"));
+  const SimulatedServer upstream{{.port = static_cast<std::uint16_t>(reserved.port())}};
+  CHECK(
+      gateway.says("upstream default does not say what it is, so nothing special is asked of it; it answered /v1/models: 200, "
+                   "/props: 404, /version: 404, /api/version: 404. If it understands more, say so by"));
   CHECK(Serving::happens([&] { return chat(gateway.url(), benign_chat).status == 200; }));
 }
 
@@ -283,12 +279,14 @@ TEST_CASE("requests under way are cut when drain_timeout is over, and that is sa
 
 TEST_CASE("a gateway that drains says so to whoever is asking already, and answers what is under way", "[serve]") {
   const SimulatedServer upstream{{.delay = 1500ms}};
+  const ReservedPort reserved;  // so that nobody else listens there once it does not
   // One thread does one thing after another: what came before the chat has been read before it.
   const TemporaryFolder folder;
-  const std::string config = folder.write(
-      "ecso.toml", "listen = \"127.0.0.1:0\"\nthreads = 1\ndialect = \"vllm\"\nupstream = \"" + upstream.url() + "\"\n");
+  const std::string config =
+      folder.write("ecso.toml", "listen = \"" + reserved.address() + "\"\nthreads = 1\ndialect = \"vllm\"\nupstream = \"" +
+                                    upstream.url() + "\"\n");
   Serving gateway{{"serve", "--config", config}};
-  HttpSocket half{port_of(gateway.url())};
+  HttpSocket half{reserved.port()};
   REQUIRE(half.send("GET /readyz HTTP/1.1\r\nHost: local"));
   auto answer = std::async(std::launch::async, [&] { return status_of_chat(gateway.url(), benign_chat); });
   REQUIRE(Serving::happens([&] { return upstream.requests() > 0; }));
@@ -299,7 +297,7 @@ TEST_CASE("a gateway that drains says so to whoever is asking already, and answe
   CHECK(reply.status == 503);
   CHECK_THAT(reply.body, ContainsSubstring("draining"));
   CHECK(reply.header("connection") == "close");
-  CHECK_THROWS(HttpSocket{port_of(gateway.url())});
+  CHECK_THROWS(HttpSocket{reserved.port()});
   CHECK(answer.get() == 200);
   CHECK(gateway.end() == 0);
 }

@@ -11,6 +11,12 @@
 
 #include <catch2/catch.hpp>
 
+namespace Catch {
+
+using Detail::Approx;
+
+}  // namespace Catch
+
 namespace Catch::Matchers {
 
 inline auto ContainsSubstring(const std::string& text, CaseSensitive::Choice choice = CaseSensitive::Yes) {

@@ -25,6 +25,7 @@
 
 #include "support/patience.hpp"
 #include "support/raw_server.hpp"
+#include "support/reserved_port.hpp"
 
 namespace ecso::test {
 
@@ -118,19 +119,18 @@ class TlsServer {
   explicit TlsServer(const Certificate& certificate, const std::vector<std::string>& arguments = {}) {
     if (!certificate.exists()) return;
     if (::pipe2(in_.data(), O_CLOEXEC) != 0 || ::pipe2(out_.data(), O_CLOEXEC) != 0) throw std::runtime_error{"no pipe"};
-    { port_ = RawServer{{}}.port(); }
     std::vector<std::string> words{"openssl",
                                    "s_server",
                                    "-quiet",
                                    "-accept",
-                                   std::to_string(port_),
+                                   std::to_string(port()),
                                    "-key",
                                    certificate.key(),
                                    "-cert",
                                    certificate.certificate()};
     words.insert(words.end(), arguments.begin(), arguments.end());
     child_.emplace(std::move(words), in_[0], out_[1]);
-    if (!child_->is_listening(port_)) throw std::runtime_error{"openssl s_server does not start"};
+    if (!child_->is_listening(port())) throw std::runtime_error{"openssl s_server does not start"};
   }
   TlsServer(const TlsServer&) = delete;
   TlsServer& operator=(const TlsServer&) = delete;
@@ -140,8 +140,8 @@ class TlsServer {
     }
   }
 
-  [[nodiscard]] int port() const noexcept { return port_; }
-  [[nodiscard]] std::string url() const { return "https://127.0.0.1:" + std::to_string(port_); }
+  [[nodiscard]] int port() const noexcept { return reserved_.port(); }
+  [[nodiscard]] std::string url() const { return "https://127.0.0.1:" + std::to_string(port()); }
 
   void send(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -170,7 +170,7 @@ class TlsServer {
  private:
   std::array<int, 2> in_{-1, -1};
   std::array<int, 2> out_{-1, -1};
-  int port_ = 0;
+  ReservedPort reserved_;
   std::string received_;
   std::optional<Child> child_;
 };

@@ -129,7 +129,14 @@ class Service {
     std::erase(settings_.ask_dialect, place);
     try {
       gateway_->reload(settings_.gateway);
-      log(LogLevel::info, fmt::format("upstream {} is {} {}", upstream.name, server.name, server.version));
+      if (server.name == OpenAiServer{}.name) {
+        log(LogLevel::warn, fmt::format("upstream {} does not say what it is, so nothing special is asked of it; it answered {}. "
+                                        "If it understands more, say so by \"dialect\"",
+                                        upstream.name, server.asked));
+        return;
+      }
+      const std::string_view space = server.version.empty() ? "" : " ";
+      log(LogLevel::info, fmt::format("upstream {} is {}{}{}", upstream.name, server.name, space, server.version));
     } catch (const std::exception& error) {
       log(LogLevel::error, error.what());
     }

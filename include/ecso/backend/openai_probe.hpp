@@ -25,8 +25,10 @@ namespace ecso {
   if (!options.key.empty()) headers.push_back(key_header_of(options.key_header, options.key));
   OpenAiServerAnswers answers{.host = std::string{endpoint.host()}};
 
-  const auto get = [&](const Url& url) -> std::string {
-    HttpResponse response = client.get(url, headers, context);
+  std::string asked;
+  const auto get = [&](const Url& url, std::string_view query = {}) -> std::string {
+    HttpResponse response = client.get(url.with_query(query), headers, context);
+    asked.append(asked.empty() ? "" : ", ").append(url.path()).append(": ").append(std::to_string(response.status));
     if (answers.server_header.empty()) answers.server_header = response.server;
     if (response.status == 401 || response.status == 403) {
       throw server_error(response.status, response.body, {}, url.text(), options.key);
@@ -35,13 +37,17 @@ namespace ecso {
   };
   constexpr std::string_view resource = "/chat/completions";
   const Url versioned = endpoint.without_path_end(resource);
-  answers.models = get(versioned.with_path("/models").with_query(options.query));
+  answers.models = get(versioned.with_path("/models"), options.query);
   const Url root = versioned.without_path_end("/v1");
   answers.props = get(root.with_path("/props"));
-  if (openai_server_of(answers).name == "llama-server") return openai_server_of(answers);
-  answers.version = get(root.with_path("/version"));
-  answers.ollama_version = get(root.with_path("/api/version"));
-  return openai_server_of(answers);
+  OpenAiServer server = openai_server_of(answers);
+  if (server.name != "llama-server") {
+    answers.version = get(root.with_path("/version"));
+    answers.ollama_version = get(root.with_path("/api/version"));
+    server = openai_server_of(answers);
+  }
+  server.asked = std::move(asked);
+  return server;
 }
 
 /// The options with what the server says of itself: dialect, slots, whether it sees, and its model's name if it has just one and

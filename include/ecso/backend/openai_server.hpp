@@ -34,6 +34,7 @@ struct OpenAiServer {
   int context_tokens = 0;                     ///< Of one query; 0: it does not say.
   bool reports_cached_tokens = false;         ///< Whether its usage tells what the prefix cache saved.
   OpenAiDialect dialect = {};
+  std::string asked = {};  ///< What it was asked and the statuses that came, "/v1/models: 200, /props: 404"; empty if nothing.
 
   bool operator==(const OpenAiServer&) const = default;
 };

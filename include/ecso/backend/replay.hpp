@@ -82,7 +82,7 @@ class ReplayBackend final : public MllmBackend {
     std::vector<const detail::Json*> recorded;
     recorded.reserve(exchanges_.size());
     for (const auto& [key, exchange] : exchanges_) recorded.push_back(&exchange.request);
-    const Step step = std::visit([](const auto& r) { return r.options.step; }, request);
+    const Step step = options_of(request).step;
     return Error{Errc::bad_input,
                  "this request was not recorded; its prompt is " + detail::quote_beginning(prompt_of(request)) + "; " +
                      detail::nearest_difference(asked, recorded),

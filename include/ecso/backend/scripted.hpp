@@ -90,7 +90,7 @@ class ScriptedBackend final : public MllmBackend {
         : step_{step}, description_{step ? std::string{to_string(*step)} + " call" : "any call"} {}
 
     [[nodiscard]] bool fits(const ModelRequest& request) const {
-      const Step step = std::visit([](const auto& r) { return r.options.step; }, request);
+      const Step step = options_of(request).step;
       return (!step_ || *step_ == step) && std::ranges::all_of(conditions_, [&](const auto& holds) { return holds(request); });
     }
 
@@ -169,7 +169,7 @@ class ScriptedBackend final : public MllmBackend {
 
   [[noreturn]] void fail_on(const ModelRequest& request, const std::string& expected) {
     constexpr std::size_t shown = 120;
-    const Step step = std::visit([](const auto& r) { return r.options.step; }, request);
+    const Step step = options_of(request).step;
     const std::string prompt = prompt_of(request);
     const std::string beginning{detail::truncate_code_points(prompt, shown)};
     std::string came = std::string{to_string(step)} + " call";

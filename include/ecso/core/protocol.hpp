@@ -36,9 +36,7 @@ struct PendingCall {
   bool early = false;        ///< A check of what there is of an answer; as little needed.
   ModelRequest request;
 
-  [[nodiscard]] Step step() const noexcept {
-    return std::visit([](const auto& r) { return r.options.step; }, request);
-  }
+  [[nodiscard]] Step step() const noexcept { return options_of(request).step; }
   [[nodiscard]] bool is_needed() const noexcept { return !speculative && !early; }
 
   bool operator==(const PendingCall&) const = default;

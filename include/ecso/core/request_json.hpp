@@ -197,7 +197,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
       messages.push_back({{"role", to_string(message.role)}, {"parts", nlohmann::ordered_json::array({message.text})}});
     }
   }
-  return {{"options", std::visit([](const auto& r) { return to_json(r.options); }, request)}, {"messages", std::move(messages)}};
+  return {{"options", to_json(options_of(request))}, {"messages", std::move(messages)}};
 }
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Reply& reply) {

@@ -21,6 +21,12 @@ namespace ecso {
 /// A call of either kind.
 using ModelRequest = std::variant<VisionRequest, TextRequest>;
 
+/// How a request wants to be answered.
+[[nodiscard]] inline const CallOptions& options_of(const ModelRequest& request) {
+  const auto* vision = std::get_if<VisionRequest>(&request);
+  return vision != nullptr ? vision->options : std::get<TextRequest>(request).options;
+}
+
 /// The text of a request's last turn.
 [[nodiscard]] inline std::string prompt_of(const ModelRequest& request) {
   if (const auto* vision = std::get_if<VisionRequest>(&request)) return query_of(vision->conversation);
@@ -86,7 +92,9 @@ class StepRequests {
     }
     Conversation asked = conversation;
     const auto& prompt = round <= 1 ? prompts.text_regenerate : prompts.strict_text_regenerate;
-    asked.messages.back().parts = {prompt.fill({.query = query_of(conversation)}, prompts.fence)};
+    auto& parts = asked.messages.back().parts;
+    parts.clear();
+    parts.emplace_back(prompt.fill({.query = query_of(conversation)}, prompts.fence));
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
 

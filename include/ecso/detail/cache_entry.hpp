@@ -36,7 +36,7 @@ inline constexpr int cache_schema = 1;
 
 /// SHA-256 of all that a reply depends on; empty for a request that JSON cannot hold exactly.
 [[nodiscard]] inline std::optional<std::string> cache_key(const Json& scope, const ModelRequest& request) {
-  const Sampling& sampling = std::visit([](const auto& r) -> const Sampling& { return r.options.sampling; }, request);
+  const Sampling& sampling = options_of(request).sampling;
   if (!std::isfinite(sampling.temperature.value_or(0)) || !std::isfinite(sampling.top_p.value_or(0))) return std::nullopt;
   // A vision request without images reads as a text request, but goes another way.
   const char* const kind = std::holds_alternative<VisionRequest>(request) ? "vision" : "text";

@@ -101,7 +101,7 @@ class OpenAiChat final : public ClientChat {
   }
 
   [[nodiscard]] detail::Spliced ask(const ModelRequest& request, const OpenAiDialect& dialect) const override {
-    const CallOptions& options = std::visit([](const auto& r) -> const CallOptions& { return r.options; }, request);
+    const CallOptions& options = options_of(request);
     const OpenAiDelivery whole{};
     const detail::OptionsWriter writer{options, dialect, whole};
     const std::string_view model = options.model.empty() ? std::string_view{model_} : options.model;

@@ -17,7 +17,7 @@ enum class TlsVerify {
 
 /// How an HttpClient connects and waits.
 struct HttpOptions {
-  /// Time for name, connection and TLS handshake. Zero: libcurl's own, 300 s.
+  /// Time for name, connection and TLS handshake. Zero: 300 s.
   std::chrono::milliseconds connect_timeout{10'000};
   /// Time from the last byte sent to the first byte of the response; interim responses (status 1xx) are none. A server that does
   /// not stream sends nothing before its answer is complete. Zero: no limit of its own.

@@ -42,6 +42,7 @@ class Transfer {
     easy_ = session.easy();
     on_body_ = send.on_body != nullptr && *send.on_body ? send.on_body : nullptr;
     session.reset();
+    begin();
     set_options(send);
     const CURLcode result = wait(session);
     if (thrown_) std::rethrow_exception(thrown_);
@@ -55,6 +56,9 @@ class Transfer {
  private:
   using Clock = std::chrono::steady_clock;
   using milliseconds = std::chrono::milliseconds;
+
+  /// libcurl adds its times up, as ints.
+  static constexpr milliseconds longest_time{std::numeric_limits<int>::max() / 2};
 
   void set_options(const HttpSend& send) {
     option(CURLOPT_URL, url_.c_str());
@@ -77,8 +81,8 @@ class Transfer {
     option(CURLOPT_HEADERFUNCTION, &Transfer::head);
     option(CURLOPT_HEADERDATA, this);
     option(CURLOPT_MAXFILESIZE_LARGE, largest_size());
-    option(CURLOPT_CONNECTTIMEOUT_MS, clamped(options_.connect_timeout));
-    option(CURLOPT_TIMEOUT_MS, clamped(time_left()));
+    // Kept by patience() as well: libcurl shares it out among the addresses of a host.
+    option(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_limit().count()));
     option(CURLOPT_SSL_VERIFYPEER, options_.verify == TlsVerify::full ? 1L : 0L);
     option(CURLOPT_SSL_VERIFYHOST, options_.verify == TlsVerify::full ? 2L : 0L);
     if (!options_.ca_file.empty()) {
@@ -108,50 +112,70 @@ class Transfer {
     CURLM* multi = session.multi();
     const std::stop_callback wake_up{context_.stop, [multi] { curl_multi_wakeup(multi); }};
     const CurlAttached attached{multi, easy_};
+    int ready = 0;
     for (;;) {
       int running = 0;
       check(curl_multi_perform(multi, &running));
       int left = 0;
       if (const CURLMsg* message = curl_multi_info_read(multi, &left)) return message->data.result;
       if (context_.stop.stop_requested()) throw error(Errc::cancelled, "cancelled");
-      check(curl_multi_poll(multi, nullptr, 0, static_cast<int>(time_to_next_byte().count()), nullptr));
+      check(curl_multi_poll(multi, nullptr, 0, static_cast<int>(patience(ready > 0).count()), &ready));
     }
   }
 
-  /// How long to wait for something to happen. @throws Error (timeout) if nothing has happened for too long.
-  [[nodiscard]] milliseconds time_to_next_byte() {
-    constexpr milliseconds longest_wait{1000};
+  /// How long to wait for something to happen. Every limit is kept here: how well libcurl keeps one depends on its version.
+  /// @param was_ready Whether the connection could be read or written before libcurl was called.
+  /// @throws Error (timeout) if one of the limits is over.
+  [[nodiscard]] milliseconds patience(bool was_ready) {
     const auto now = Clock::now();
+    milliseconds left = longest_time;
+    const auto is_over = [&](Clock::time_point start, milliseconds limit) {
+      left = std::min(left, std::chrono::ceil<milliseconds>(start + limit - now));
+      return left.count() <= 0;
+    };
     const bool has_begun = status() >= 200;  // not by a 100 or 103, which say nothing yet
-    const curl_off_t bytes = figure(CURLINFO_SIZE_UPLOAD_T) + figure(CURLINFO_SIZE_DOWNLOAD_T) + (has_begun ? head_bytes_ : 0);
-    if (!is_connected() || bytes != bytes_) last_byte_ = now;
-    bytes_ = bytes;
-    const milliseconds limit = has_begun ? options_.between_bytes_timeout : options_.first_byte_timeout;
-    if (limit.count() <= 0 || !is_connected()) return longest_wait;
-    const auto left = std::chrono::ceil<milliseconds>(last_byte_ + limit - now);
-    if (left.count() > 0) return std::min(left, longest_wait);
-    throw error(Errc::timeout, has_begun
-                                   ? fmt::format("the response stopped: no byte for {} ms, after {}", limit.count(), received())
-                                   : fmt::format("no byte of a response within {} ms", limit.count()));
+    note_progress(now, was_ready, has_begun);
+    if (!is_connected()) {
+      if (is_over(start_, connect_limit())) throw error(Errc::timeout, describe_no_connection());
+    } else if (const milliseconds limit = clamped(has_begun ? options_.between_bytes_timeout : options_.first_byte_timeout);
+               limit.count() > 0 && is_over(last_byte_, limit)) {
+      throw error(Errc::timeout, has_begun
+                                     ? fmt::format("the response stopped: no byte for {} ms, after {}", limit.count(), received())
+                                     : fmt::format("no byte of a response within {} ms", limit.count()));
+    }
+    if (limit_.count() > 0 && is_over(start_, limit_)) throw error(Errc::timeout, describe_limit());
+    return left;
   }
 
-  /// What is left for this call; zero: no limit.
-  [[nodiscard]] milliseconds time_left() {
+  void note_progress(Clock::time_point now, bool was_ready, bool has_begun) {
+    const curl_off_t sent = figure(CURLINFO_SIZE_UPLOAD_T);
+    const curl_off_t got = figure(CURLINFO_SIZE_DOWNLOAD_T) + (has_begun ? head_bytes_ : 0);
+    // libcurl 8.14 gives a full connection a little more whenever it is called: the kernel takes it, though nobody reads.
+    const bool has_moved = got != got_ || (sent != sent_ && was_ready);
+    if (!is_connected() || has_moved) last_byte_ = now;
+    sent_ = sent;
+    got_ = got;
+  }
+
+  /// The call's time starts. @throws Error (cancelled, timeout) if there is none.
+  void begin() {
     if (context_.stop.stop_requested()) throw error(Errc::cancelled, "cancelled before the call started");
-    limit_ = options_.call_timeout;
-    if (!context_.deadline) return limit_;
-    const auto rest = std::chrono::ceil<milliseconds>(*context_.deadline - Clock::now());
+    start_ = last_byte_ = Clock::now();
+    limit_ = clamped(options_.call_timeout);
+    if (!context_.deadline) return;
+    const auto rest = std::chrono::ceil<milliseconds>(*context_.deadline - start_);
     if (rest.count() <= 0) throw error(Errc::timeout, "the deadline passed before the call started");
-    if (limit_.count() > 0 && limit_ <= rest) return limit_;
-    is_deadline_ = true;
-    return limit_ = rest;
+    is_deadline_ = limit_.count() == 0 || rest < limit_;
+    if (is_deadline_) limit_ = clamped(rest);
   }
 
-  [[nodiscard]] static long clamped(milliseconds time) {
-    // libcurl adds its times up.
-    constexpr milliseconds::rep longest = std::numeric_limits<int>::max() / 2;
-    return static_cast<long>(std::clamp<milliseconds::rep>(time.count(), 0, longest));
+  [[nodiscard]] milliseconds connect_limit() const {
+    constexpr milliseconds of_libcurl{300'000};
+    const milliseconds limit = clamped(options_.connect_timeout);
+    return limit.count() > 0 ? limit : of_libcurl;
   }
+
+  [[nodiscard]] static milliseconds clamped(milliseconds time) { return std::clamp(time, milliseconds{0}, longest_time); }
 
   static std::size_t head(char* line, std::size_t size, std::size_t count, void* self) noexcept {
     auto& transfer = *static_cast<Transfer*>(self);
@@ -256,7 +280,7 @@ class Transfer {
     if (is_too_large_ || result == CURLE_FILESIZE_EXCEEDED) {
       throw error(Errc::bad_reply, fmt::format("the response is larger than {} bytes", options_.max_response_bytes), status());
     }
-    if (result == CURLE_OPERATION_TIMEDOUT) throw error(Errc::timeout, describe_timeout());
+    if (result == CURLE_OPERATION_TIMEDOUT) throw error(Errc::timeout, describe_no_connection());  // its only limit
     const std::string_view reason = error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(result);
     // libcurl's message repeats the URL, with the password in it.
     if (reason.starts_with("Unsupported proxy")) throw error(Errc::bad_input, "the proxy's URL is not one that can be used");
@@ -265,7 +289,8 @@ class Transfer {
     if (result == CURLE_OUT_OF_MEMORY && is_connected()) {
       throw error(Errc::bad_reply, "a line of the response's head is too long, or there is no memory for it", status());
     }
-    std::string message{reason};
+    // libcurl words this anew from version to version.
+    std::string message = result == CURLE_PARTIAL_FILE ? "the response was cut short, after " + received() : std::string{reason};
     if (result == CURLE_COULDNT_CONNECT && !options_.unix_socket.empty())
       message += " (Unix socket " + options_.unix_socket + ")";
     throw error(errc(result, reason), std::move(message), status());
@@ -279,14 +304,11 @@ class Transfer {
     return curl_errc(result);
   }
 
-  [[nodiscard]] std::string describe_timeout() const {
-    const milliseconds slack = milliseconds{10} + limit_ / 100;  // libcurl has a clock of its own
-    const bool is_limit_reached = limit_.count() > 0 && Clock::now() + slack >= start_ + limit_;
-    if (!is_limit_reached) {
-      constexpr milliseconds of_libcurl{300'000};
-      return fmt::format("no connection within {} ms",
-                         (options_.connect_timeout.count() > 0 ? options_.connect_timeout : of_libcurl).count());
-    }
+  [[nodiscard]] std::string describe_no_connection() const {
+    return fmt::format("no connection within {} ms", connect_limit().count());
+  }
+
+  [[nodiscard]] std::string describe_limit() const {
     return fmt::format("no complete response within {} ms ({}), {}", limit_.count(),
                        is_deadline_ ? "the time left until the deadline" : "the limit for a call",
                        is_connected() ? received() : "not even a connection");
@@ -303,9 +325,10 @@ class Transfer {
   std::exception_ptr thrown_;
   std::size_t body_bytes_ = 0;
   curl_off_t head_bytes_ = 0;
-  curl_off_t bytes_ = 0;
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point last_byte_ = start_;
+  curl_off_t sent_ = 0;
+  curl_off_t got_ = 0;
+  Clock::time_point start_{};
+  Clock::time_point last_byte_{};
   milliseconds limit_{0};
   bool is_deadline_ = false;
   bool is_too_large_ = false;

@@ -201,9 +201,7 @@ class ExchangeCalls {
   [[nodiscard]] static std::optional<OpenAiDialect> plainer_dialect(const Ask& ask, const OpenAiDialect& dialect,
                                                                     const Error& error) {
     if (ask.step == Step::regenerate) return std::nullopt;
-    const CallOptions& options =
-        std::visit([](const auto& request) -> const CallOptions& { return request.options; }, ask.request);
-    return openai_fallback(dialect, options, error);
+    return openai_fallback(dialect, options_of(ask.request), error);
   }
 
   /// Whether what the upstream said in place of an answer may go on. What it may have generated is checked like an answer.
