@@ -314,7 +314,7 @@ TEST_CASE("A LLaVA call is cancelled at once, and the server sees it", "[backend
   const auto endpoint = GENERATE(LlavaEndpoint::worker, LlavaEndpoint::controller);
   std::stop_source source;
   const std::jthread canceller{[&] {
-    std::this_thread::sleep_for(100ms);
+    static_cast<void>(comes_true([&] { return !server.requests().empty(); }));
     source.request_stop();
   }};
   CHECK(error_from(options_for(server.url(), endpoint), {.stop = source.get_token()}).code() == Errc::cancelled);

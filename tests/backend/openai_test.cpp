@@ -228,7 +228,7 @@ TEST_CASE("A cancelled call is cancelled, and the server sees it", "[backend][op
       [&](Connection& connection) { was_closed = connection.read_request() && connection.wait_for_close(patience); }};
   std::stop_source source;
   const std::jthread canceller{[&] {
-    std::this_thread::sleep_for(100ms);
+    static_cast<void>(comes_true([&] { return !server.requests().empty(); }));
     source.request_stop();
   }};
   CHECK(error_of([&] { return reply_of(options_for(server.url()), question(), {.stop = source.get_token()}); }).code() ==
