@@ -3,13 +3,6 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 
-if(ECSO_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  find_program(ECSO_CCACHE_PROGRAM ccache)
-  if(ECSO_CCACHE_PROGRAM)
-    set(CMAKE_CXX_COMPILER_LAUNCHER ${ECSO_CCACHE_PROGRAM})
-  endif()
-endif()
-
 # ecso_program(target source... [LINK target...]): an executable with our warnings.
 function(ecso_program target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")

@@ -1,0 +1,2 @@
+// What CMake users of ecso::gateway need not write.
+#include <ecso/gateway/src.hpp>
