@@ -40,6 +40,7 @@ class OpenAiStream {
                   "the stream ended before the answer did, after " + std::to_string(reply_.text.size()) + " bytes of its text"};
     }
     if (has_thoughts_) reply_.counts.text = 0;
+    if (calls_tool_) reply_.finish_reason = FinishReason::other;
     return detail::require_text(std::move(reply_));
   }
 
@@ -67,6 +68,7 @@ class OpenAiStream {
     std::ranges::move(logprobs, std::back_inserter(reply_.logprobs));
     const detail::Json& delta = detail::member(choice, "delta");
     has_thoughts_ = has_thoughts_ || detail::has_thoughts(delta);
+    calls_tool_ = calls_tool_ || detail::calls_tool(delta);
     std::string text = detail::content_text(detail::member(delta, "content"));
     text += detail::text_of(detail::member(delta, "refusal"));
     if (text.empty()) return;
@@ -78,6 +80,7 @@ class OpenAiStream {
   SseFraming framing_;
   Reply reply_;
   bool has_thoughts_ = false;
+  bool calls_tool_ = false;
   bool is_done_ = false;
 };
 
