@@ -27,8 +27,8 @@ namespace detail {
 
 /// Beside the API's own names those that other servers send on (TGI, Anthropic, Cohere and Gemini behind a proxy).
 [[nodiscard]] inline FinishReason finish_reason_of(const Json& json) {
-  static constexpr auto stops = std::to_array<std::string_view>(
-      {"stop", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "STOP"});
+  static constexpr auto stops =
+      std::to_array<std::string_view>({"stop", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "STOP"});
   const std::string_view name = text_of(json);
   if (name.empty()) return FinishReason::unknown;
   if (std::ranges::find(stops, name) != stops.end()) return FinishReason::stop;
@@ -100,7 +100,11 @@ namespace detail {
   reply.finish_reason = detail::finish_reason_of(detail::member(choice, "finish_reason"));
   // Some servers say "stop" all the same.
   if (detail::calls_tool(message)) reply.finish_reason = FinishReason::other;
-  if (reply.text.empty()) reply.text = detail::text_of(detail::member(message, "refusal"));
+  if (const std::string_view refusal = detail::text_of(detail::member(message, "refusal")); !refusal.empty()) {
+    // Words of a refusal are no verdict: "No."
+    reply.finish_reason = FinishReason::content_filter;
+    if (reply.text.empty()) reply.text = refusal;
+  }
   reply.usage = detail::usage_of(json);
   reply.counts = detail::counts_of(detail::member(json, "usage"));
   if (choices.size() > 1 || detail::has_thoughts(message)) reply.counts.text = 0;

@@ -41,6 +41,7 @@ class OpenAiStream {
     }
     if (has_thoughts_) reply_.counts.text = 0;
     if (calls_tool_) reply_.finish_reason = FinishReason::other;
+    if (refuses_) reply_.finish_reason = FinishReason::content_filter;
     return detail::require_text(std::move(reply_));
   }
 
@@ -70,7 +71,9 @@ class OpenAiStream {
     has_thoughts_ = has_thoughts_ || detail::has_thoughts(delta);
     calls_tool_ = calls_tool_ || detail::calls_tool(delta);
     std::string text = detail::content_text(detail::member(delta, "content"));
-    text += detail::text_of(detail::member(delta, "refusal"));
+    const std::string_view refusal = detail::text_of(detail::member(delta, "refusal"));
+    refuses_ = refuses_ || !refusal.empty();
+    text += refusal;
     if (text.empty()) return;
     reply_.text += text;
     on_text(std::string_view{text});
@@ -81,6 +84,7 @@ class OpenAiStream {
   Reply reply_;
   bool has_thoughts_ = false;
   bool calls_tool_ = false;
+  bool refuses_ = false;
   bool is_done_ = false;
 };
 

@@ -61,7 +61,6 @@ namespace ecso {
   if (said.front().verdict == Verdict::harmful || said.back().verdict == Verdict::harmful) return {Verdict::harmful};
   if (says_yes) return undecided("says yes in passing");
   if (said.back().end == 0) return undecided("announces an answer that does not come");
-
   if (text.find('?') != text.npos || text.find("？") != text.npos) return undecided("asks");
 
   const auto is_no = [](const detail::Statement& statement) { return statement.verdict == Verdict::safe; };

@@ -300,7 +300,8 @@ class WordList {
       if (is_stem) word.remove_suffix(1);
       WordKind& known = (is_stem ? stems_ : words_)[word];
       known = known | kinds;
-      longest_wide_ = is_wide(word) ? std::max(longest_wide_, word.size()) : longest_wide_;
+      std::size_t& longest = is_wide(word) ? longest_wide_ : longest_stem_;
+      longest = std::max(longest, word.size());
     }
   }
 
@@ -323,7 +324,7 @@ class WordList {
       length += 1 + next;
     }
     if (found.kinds != WordKind::unknown) return found;
-    for (std::size_t stem = first; stem >= 3; --stem) {
+    for (std::size_t stem = std::min(first, longest_stem_); stem >= 3; --stem) {
       if (const auto word = stems_.find(text.substr(0, stem)); word != stems_.end()) return {word->second, first};
     }
     // French elides: "d'une", "qu'elle".
@@ -335,6 +336,7 @@ class WordList {
   std::unordered_map<std::string_view, WordKind> words_;
   std::unordered_map<std::string_view, WordKind> stems_;
   std::size_t longest_wide_ = 0;
+  std::size_t longest_stem_ = 0;
 };
 
 [[nodiscard]] inline const WordList& verdict_words() {
