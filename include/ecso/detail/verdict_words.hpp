@@ -61,7 +61,7 @@ class WordList {
       den, dem, und, oder, weil, da, denn, art, weise, auf, von, vom, zu, zum, zur, für, im, am, mit, irgendeine*, irgendwie,
       völlig, vollkommen, ganz, completamente, totalmente, tout, tous, toute, complètement, totalement, parfaitement, ningún,
       ninguna, cualquier, d'aucune, quoi que ce soit, en absoluto,
-      上面的, 这个, 害的, 非常, 完全, 的, 和, 或, 或者, 以及, 及, 与, 因为, 因此, 所以, 而且, 并且, 任何, 内容, 信息, 方面, 上述,
+      上面的, 这个, 非常, 完全, 的, 和, 或, 或者, 以及, 及, 与, 因为, 因此, 所以, 而且, 并且, 任何, 内容, 信息, 方面, 上述,
       根据, 在, 中, 也, 都, 造成, 构成, 具有, 出现, 产生, 会, 并, 对, 属于, 成分, 行为, 性, 情報, 一切, 点, 要素, 上記,
       とても, は, が, を, に, の, で, と, も, や, この, その, また, または, および, なぜなら, ため, からです, います, いる, おり,
       ます, おります, ました, いました, され, な, もの, こと, いかなる, 全く, まったく, 特に, 何も, あり, 含んで, 含まれて, 上の)");
