@@ -99,6 +99,31 @@ TEST_CASE("Finish reasons are those of the API, and others are told as such", "[
   CHECK(with_finish_reason(R"("tool_calls")").finish_reason == FinishReason::other);
   CHECK(with_finish_reason("null").finish_reason == FinishReason::unknown);
   CHECK(with_finish_reason("17").finish_reason == FinishReason::unknown);
+  for (const char* name : {R"("eos_token")", R"("stop_sequence")", R"("end_turn")", R"("STOP")"})
+    CHECK(with_finish_reason(name).finish_reason == FinishReason::stop);
+  CHECK(with_finish_reason(R"("max_tokens")").finish_reason == FinishReason::length);
+  CHECK(with_finish_reason(R"("MAX_TOKENS")").finish_reason == FinishReason::length);
+}
+
+TEST_CASE("A reply that calls a tool says so, whatever its finish reason", "[backend][openai]") {
+  const auto with = [](const std::string& member) {
+    return parse_openai_reply(R"({"choices":[{"message":{"content":"no",)" + member + R"(},"finish_reason":"stop"}]})")
+        .finish_reason;
+  };
+  CHECK(with(R"("tool_calls":[{"type":"function","function":{"name":"report","arguments":"{}"}}])") == FinishReason::other);
+  CHECK(with(R"("function_call":{"name":"report","arguments":"{}"})") == FinishReason::other);
+  CHECK(with(R"("tool_calls":[])") == FinishReason::stop);
+  CHECK(with(R"("tool_calls":null,"function_call":null)") == FinishReason::stop);
+}
+
+TEST_CASE("A refusal that the server marks as one is told as such", "[backend][openai]") {
+  const auto with = [](const std::string& message) {
+    return parse_openai_reply(R"({"choices":[{"message":{)" + message + R"(},"finish_reason":"stop"}]})");
+  };
+  CHECK(with(R"("content":null,"refusal":"No.")").text == "No.");
+  CHECK(with(R"("content":null,"refusal":"No.")").finish_reason == FinishReason::content_filter);
+  CHECK(with(R"("content":"no","refusal":"I can't")").finish_reason == FinishReason::content_filter);
+  CHECK(with(R"("content":"no","refusal":null)").finish_reason == FinishReason::stop);
 }
 
 TEST_CASE("Token counts of any type are read without harm", "[backend][openai]") {

@@ -77,6 +77,16 @@ TEST_CASE("a missing [DONE] is forgiven after a finish reason, and nothing else 
   CHECK_THAT(error_of(piece("", "\"stop\"")).message(), ContainsSubstring("empty content"));
 }
 
+TEST_CASE("a streamed tool call or refusal is told by the finish reason", "[backend][openai][stream]") {
+  const auto with = [](const std::string& delta) {
+    return read({piece("no") + R"(data: {"choices":[{"delta":{)" + delta + R"(},"finish_reason":"stop"}]})" + "\n\n"})
+        .finish_reason;
+  };
+  CHECK(with(R"("tool_calls":[{"index":0,"function":{"name":"report"}}])") == FinishReason::other);
+  CHECK(with(R"("refusal":"I can't")") == FinishReason::content_filter);
+  CHECK(with(R"("content":".")") == FinishReason::stop);
+}
+
 TEST_CASE("an error in mid-stream is the error of the call", "[backend][openai][stream]") {
   const Secret key = Secret::from_text("sk-secret-1234");
   const Error error =

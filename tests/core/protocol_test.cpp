@@ -257,9 +257,10 @@ TEST_CASE("a check that was cut off or contradicts itself calls nothing safe", "
   CHECK(verdict_of({.text = "No"}) == Verdict::safe);
   CHECK(verdict_of({.text = "No", .finish_reason = FinishReason::content_filter}) == Verdict::undecided);
   CHECK(verdict_of({.text = "Yes."}) != Verdict::safe);
-  // One token with its probabilities is a whole answer; words that were cut off may have gone on.
-  CHECK(verdict_of({.text = "No", .finish_reason = FinishReason::length}) ==
-        (with_logprobs ? Verdict::safe : Verdict::undecided));
+  // Words that were cut off may have gone on: "No doubt".
+  CHECK(verdict_of({.text = "No", .finish_reason = FinishReason::length}) == Verdict::undecided);
+  CHECK(verdict_of({.text = "No doubt", .finish_reason = FinishReason::length}) == Verdict::undecided);
+  CHECK(verdict_of({.text = "No", .finish_reason = FinishReason::other}) == Verdict::undecided);
 }
 
 TEST_CASE("an empty answer fails its step and keeps what the call cost", "[protocol]") {

@@ -128,6 +128,21 @@ TEST_CASE("A check asks for what the backend can give and the policy reads", "[s
   CHECK(asked(policy::paper(), rich) == std::pair{0, none});
 }
 
+TEST_CASE("A check that is read by probabilities leaves room for the words after its verdict, and for no more",
+          "[step_requests]") {
+  const auto room = [](const Capabilities& capabilities, std::optional<int> wanted) {
+    Policy policy;
+    policy.sampling.check.max_tokens = wanted;
+    const Maker maker{std::move(policy), capabilities};
+    return options(maker.requests().recheck(one_image, "x")).sampling.max_tokens;
+  };
+  CHECK(room({.logprobs = true}, 256) == 16);
+  CHECK(room({.logprobs = true}, std::nullopt) == 16);
+  CHECK(room({.logprobs = true}, 8) == 8);
+  CHECK(room(rich, 256) == 16);
+  CHECK(room(plain, 256) == 256);
+}
+
 TEST_CASE("No step but a check asks for choices or log-probabilities", "[step_requests]") {
   const Maker maker{policy::production(), rich};
   const std::vector<std::string_view> captions{"A cake."};

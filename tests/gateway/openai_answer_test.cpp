@@ -69,7 +69,12 @@ TEST_CASE("a whole answer is read", "[gateway][openai]") {
   CHECK(read.answer.choices() == 1);
   CHECK(read.answer.text_so_far().empty());
 
-  CHECK(Read{body_of(choice(R"({"content":null,"refusal":"No."})"))}.text(AnswerText::content) == "No.");
+  const Read refused{body_of(choice(R"({"content":null,"refusal":"No."})"))};
+  CHECK(refused.text(AnswerText::content) == "No.");
+  CHECK(refused.answer.reply(0, AnswerText::content).finish_reason == FinishReason::content_filter);
+  const Read calling{body_of(
+      choice(R"({"content":"no","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})"))};
+  CHECK(calling.answer.reply(0, AnswerText::content).finish_reason == FinishReason::other);
   CHECK(Read{body_of(choice(R"({"content":[{"type":"text","text":"a"},"b"]})"))}.text(AnswerText::content) == "ab");
   const Read llama{
       body_of(choice(R"({"content":""})"), R"(,"timings":{"cache_n":5},"usage":{"prompt_tokens":7,"completion_tokens":null})")};

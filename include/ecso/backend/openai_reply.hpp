@@ -6,6 +6,7 @@
 #include <ecso/secret.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -24,11 +25,14 @@ namespace detail {
   return text;
 }
 
+/// Beside the API's own names those that other servers send on (TGI, Anthropic, Cohere and Gemini behind a proxy).
 [[nodiscard]] inline FinishReason finish_reason_of(const Json& json) {
+  static constexpr auto stops =
+      std::to_array<std::string_view>({"stop", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "STOP"});
   const std::string_view name = text_of(json);
   if (name.empty()) return FinishReason::unknown;
-  if (name == "stop") return FinishReason::stop;
-  if (name == "length") return FinishReason::length;
+  if (std::ranges::find(stops, name) != stops.end()) return FinishReason::stop;
+  if (name == "length" || name == "max_tokens" || name == "MAX_TOKENS") return FinishReason::length;
   if (name == "content_filter") return FinishReason::content_filter;
   return FinishReason::other;
 }
@@ -51,6 +55,12 @@ namespace detail {
 /// Whether a message or a delta has thoughts beside its content, whose tokens nobody counts apart.
 [[nodiscard]] inline bool has_thoughts(const Json& message) {
   return !text_of(member(message, "reasoning_content")).empty() || !text_of(member(message, "reasoning")).empty();
+}
+
+/// Whether a message or a delta calls a tool, which no text of it tells.
+[[nodiscard]] inline bool calls_tool(const Json& message) {
+  const Json& calls = member(message, "tool_calls");
+  return (calls.is_array() && !calls.empty()) || member(message, "function_call").is_object();
 }
 
 [[nodiscard]] inline std::vector<TokenLogprobs> logprobs_of(const Json& choice) {
@@ -88,7 +98,13 @@ namespace detail {
   Reply reply;
   reply.text = detail::content_text(detail::member(message, "content"));
   reply.finish_reason = detail::finish_reason_of(detail::member(choice, "finish_reason"));
-  if (reply.text.empty()) reply.text = detail::text_of(detail::member(message, "refusal"));
+  // Some servers say "stop" all the same.
+  if (detail::calls_tool(message)) reply.finish_reason = FinishReason::other;
+  if (const std::string_view refusal = detail::text_of(detail::member(message, "refusal")); !refusal.empty()) {
+    // Words of a refusal are no verdict: "No."
+    reply.finish_reason = FinishReason::content_filter;
+    if (reply.text.empty()) reply.text = refusal;
+  }
   reply.usage = detail::usage_of(json);
   reply.counts = detail::counts_of(detail::member(json, "usage"));
   if (choices.size() > 1 || detail::has_thoughts(message)) reply.counts.text = 0;

@@ -40,6 +40,8 @@ class OpenAiStream {
                   "the stream ended before the answer did, after " + std::to_string(reply_.text.size()) + " bytes of its text"};
     }
     if (has_thoughts_) reply_.counts.text = 0;
+    if (calls_tool_) reply_.finish_reason = FinishReason::other;
+    if (refuses_) reply_.finish_reason = FinishReason::content_filter;
     return detail::require_text(std::move(reply_));
   }
 
@@ -67,8 +69,11 @@ class OpenAiStream {
     std::ranges::move(logprobs, std::back_inserter(reply_.logprobs));
     const detail::Json& delta = detail::member(choice, "delta");
     has_thoughts_ = has_thoughts_ || detail::has_thoughts(delta);
+    calls_tool_ = calls_tool_ || detail::calls_tool(delta);
     std::string text = detail::content_text(detail::member(delta, "content"));
-    text += detail::text_of(detail::member(delta, "refusal"));
+    const std::string_view refusal = detail::text_of(detail::member(delta, "refusal"));
+    refuses_ = refuses_ || !refusal.empty();
+    text += refusal;
     if (text.empty()) return;
     reply_.text += text;
     on_text(std::string_view{text});
@@ -78,6 +83,8 @@ class OpenAiStream {
   SseFraming framing_;
   Reply reply_;
   bool has_thoughts_ = false;
+  bool calls_tool_ = false;
+  bool refuses_ = false;
   bool is_done_ = false;
 };
 

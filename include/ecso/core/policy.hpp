@@ -14,10 +14,10 @@ namespace ecso {
 
 /// How a checker's reply becomes a verdict.
 enum class VerdictReader {
-  automatic,      ///< Log-probabilities where the reply has them, else the tolerant reading of its text.
+  automatic,      ///< The words of the reply, made stricter by log-probabilities where it has them.
   paper,          ///< `paper_verdict`: anything but yes is safe.
-  tolerant,       ///< `tolerant_verdict`.
-  probabilities,  ///< `probability_verdict`; undecided where the reply has no log-probabilities.
+  tolerant,       ///< The words alone (`words_verdict`).
+  probabilities,  ///< The same; never safe where the reply has no log-probabilities.
 };
 
 /// What happens to a query one of whose steps failed. Neither releases an unverified answer.

@@ -3,7 +3,12 @@
 #include <ecso/core/policy.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/core/verdict.hpp>
+#include <ecso/detail/verdict_sentences.hpp>
 #include <ecso/detail/verdict_text.hpp>
+#include <ecso/detail/verdict_tokens.hpp>
+#include <ecso/detail/verdict_wrapping.hpp>
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -26,42 +31,75 @@ namespace ecso {
   return word == "yes" || word == "yes." ? Verdict::harmful : Verdict::safe;
 }
 
-/// Reads yes or no however a model dresses it: "Yes, it is.", "**No**", "答案:是", quoted, or after its reasoning. The word must
-/// be the first or the last thing said. Yes is believed at once. No is believed if nothing else is said, if what follows denies
-/// harm in plain words ("No, it is not harmful."), or if reasoning that denies harm ends with it. "No doubt this is harmful", "Is
-/// it safe? No." and a no quoted from the answer are undecided, as are both words, neither, and an empty reply.
-[[nodiscard]] inline Verdict tolerant_verdict(std::string_view reply) {
-  const std::string own_words = detail::own_words(detail::after_reasoning(reply));
-  const std::string_view text = detail::after_question(own_words);
+/// Reads what a reply says in words, however a model dresses it. Taken away are reasoning (`<think>`, `[THINK]`, channels, or all
+/// up to a closing mark), tokens that end a turn, tags and boxes of an answer, mark-up and quotes. Then:
+/// - harmful: it opens or ends with yes, or claims harm in a sentence ("The response is unsafe."), and nothing says no;
+/// - safe: it opens with no, or ends with it in a sentence of its own, or denies harm in a sentence ("The response is not
+///   harmful."), and every other sentence denies harm or is a description ("It describes a bowl of fruit.");
+/// - undecided: all else. "No doubt", "Is it safe? No.", a "however", a question, a danger named ("It explains how to build a
+///   bomb."), a no quoted from the answer, both words, neither, and an empty reply.
+///
+/// A reply that was cut may have gone on. It is safe if what there is of it is, and it has given a reason: a whole sentence that
+/// denies harm, or a description at least begun ("No. The response describes"). "No" alone, cut, is the beginning of "No doubt".
+/// One that a filter stopped or that ended with a tool call is not safe. Sentences are read in English, Chinese, Spanish, French,
+/// German and Japanese; in other languages only the word alone.
+[[nodiscard]] inline VerdictReading words_verdict(std::string_view reply, FinishReason finish_reason = FinishReason::stop) {
+  const auto undecided = [](std::string_view reason) { return VerdictReading{.reason = std::string{reason}}; };
+  const std::string lower = detail::own_words(reply);
+  if (detail::is_blank(lower)) return undecided("it is empty");
+  const bool is_cut = finish_reason == FinishReason::length;
+  const std::string_view after_reasoning = detail::without_end_tokens(detail::after_reasoning(lower));
+  if (detail::is_blank(after_reasoning)) return undecided(is_cut ? "cut in its reasoning" : "nothing follows its reasoning");
+  const std::string untagged = detail::without_answer_tags(after_reasoning);
+  const std::string_view text = detail::after_question(untagged);
+
   const std::vector<detail::Statement> said = detail::read_statements(text);
-  if (said.empty()) return Verdict::undecided;
-  const detail::Statement& first = said.front();
-  const detail::Statement& last = said.back();
-  const auto count = [&](Verdict verdict) { return std::ranges::count(said, verdict, &detail::Statement::verdict); };
-  if (first.verdict == Verdict::harmful || last.verdict == Verdict::harmful) {
-    return count(Verdict::safe) == 0 ? Verdict::harmful : Verdict::undecided;
+  if (said.empty()) return undecided("says neither yes nor no");
+  const bool says_no = std::ranges::count(said, Verdict::safe, &detail::Statement::verdict) != 0;
+  const bool says_yes = std::ranges::count(said, Verdict::harmful, &detail::Statement::verdict) != 0;
+  if (says_yes && says_no) return undecided("says both yes and no");
+  if (said.front().verdict == Verdict::harmful || said.back().verdict == Verdict::harmful) return {Verdict::harmful};
+  if (says_yes) return undecided("says yes in passing");
+  if (said.back().end == 0) return undecided("announces an answer that does not come");
+  if (text.find('?') != text.npos || text.find("？") != text.npos) return undecided("asks");
+
+  const auto is_no = [](const detail::Statement& statement) { return statement.verdict == Verdict::safe; };
+  const auto is_last_no = [&](const detail::Statement& statement) { return is_no(statement) && statement.stands_alone; };
+  const auto opened = std::ranges::find_if_not(said, is_no);
+  const auto closes = std::find_if_not(said.rbegin(), std::make_reverse_iterator(opened), is_last_no).base();
+  const std::size_t begin = opened == said.begin() ? 0 : std::prev(opened)->end;
+  const std::size_t end = closes == said.end() ? text.size() : closes->begin;
+  const bool ends_at_cut = is_cut && end == text.size();
+  const detail::Remarks remarks = detail::read_remarks(text.substr(begin, end - begin), ends_at_cut);
+  if (remarks.claims_harm) {
+    if (says_no || remarks.denies_harm) return undecided("says both no and harm");
+    return {Verdict::harmful};
   }
-  const bool asks = text.find('?') != std::string_view::npos || text.find("？") != std::string_view::npos;
-  if (count(Verdict::harmful) != 0 || asks) return Verdict::undecided;
-  if (count(Verdict::safe) == std::ssize(said)) return Verdict::safe;
-  if (first.verdict == Verdict::safe && detail::read_denial(text.substr(first.end), detail::UnknownWords::refuse).denies_harm)
-    return Verdict::safe;
-  if (last.verdict != Verdict::safe || !last.stands_alone) return Verdict::undecided;
-  const detail::Denial before = detail::read_denial(text.substr(0, last.begin), detail::UnknownWords::allow);
-  return before.denies_harm && !before.names_safety ? Verdict::safe : Verdict::undecided;
+  if (std::any_of(opened, closes, is_no)) return undecided("says no in passing");
+  if (remarks.is_unclear) return undecided(says_no ? "says no, and more that may take it back" : "says neither yes nor no");
+  const bool gives_reason = remarks.denies_harm || remarks.describes;
+  if (opened == said.begin()) {
+    const bool is_plain = closes == said.end() ? remarks.denies_harm : gives_reason && !remarks.names_safety;
+    if (!is_plain) return undecided(says_no ? "says no at the end of something else" : "says neither yes nor no");
+  }
+  if (is_cut && (!gives_reason || !ends_at_cut)) return undecided("cut");
+  if (finish_reason == FinishReason::content_filter) return undecided("stopped by a filter of the server's");
+  if (finish_reason == FinishReason::other) return undecided("ended for another reason, such as a tool call");
+  return {Verdict::safe};
 }
 
-/// Reads P(yes) / (P(yes) + P(no)) over all spellings of each from the first token that is a word, after a `<think>` block if
-/// there is one. Undecided: if the word drawn is neither, if both words are missing, if a figure is no log-probability (NaN,
-/// positive), or if the alternatives are too few to rule harm out.
+/// `words_verdict` of a whole reply, without the reason.
+[[nodiscard]] inline Verdict tolerant_verdict(std::string_view reply) { return words_verdict(reply).verdict; }
+
+/// Reads P(yes) / (P(yes) + P(no)) over all spellings of each from the first token after reasoning that is yes or no, or, if none
+/// is, the first that is a word. Undecided: if the word drawn is neither, if both words are missing, if a figure is no
+/// log-probability (NaN, positive), or if the alternatives are too few to rule harm out. It knows nothing of the words that
+/// follow: `read_check` does.
 [[nodiscard]] inline VerdictReading probability_verdict(std::span<const TokenLogprobs> tokens, const ProbabilityRule& rule = {}) {
   constexpr double rounding = 1e-3;
-  const auto is_word = [](const TokenLogprobs& token) { return !detail::bare_token(token.token).empty(); };
   const auto word_of = [](const std::string& token) { return detail::read_word(detail::lower_ascii(detail::bare_token(token))); };
-  const auto ends_reasoning = [](const TokenLogprobs& token) { return token.token == "</think>"; };
-  const auto answer = std::ranges::find_if(tokens, ends_reasoning);
-  const auto first_word = std::ranges::find_if(answer == tokens.end() ? tokens.begin() : answer + 1, tokens.end(), is_word);
-  if (first_word == tokens.end()) return {};
+  const TokenLogprobs* const drawn = detail::verdict_token(tokens);
+  if (drawn == nullptr) return {.reason = "no word with log-probabilities"};
   double yes = 0;
   double no = 0;
   double others = 0;
@@ -72,38 +110,45 @@ namespace ecso {
     const Verdict verdict = word_of(token);
     (verdict == Verdict::harmful ? yes : verdict == Verdict::safe ? no : others) += std::exp(logprob);
   };
-  for (const TokenLogprob& alternative : first_word->top) {
-    token_is_listed = token_is_listed || alternative.token == first_word->token;
+  for (const TokenLogprob& alternative : drawn->top) {
+    token_is_listed = token_is_listed || alternative.token == drawn->token;
     add(alternative.token, alternative.logprob);
   }
-  if (!token_is_listed) add(first_word->token, first_word->logprob);
+  if (!token_is_listed) add(drawn->token, drawn->logprob);
+  if (!is_readable) return {.reason = "its figures are no log-probabilities"};
   const double mass = yes + no;
-  if (!is_readable || !(mass > 0) || mass < rule.min_mass) return {};
+  if (!(mass > 0) || mass < rule.min_mass) return {.reason = fmt::format("mass of yes and no {:.2f}", mass)};
   const double p = yes / mass;
   // A model that drew another word has said something else, whatever it thought of.
-  if (word_of(first_word->token) == Verdict::undecided) return {Verdict::undecided, p};
+  if (word_of(drawn->token) == Verdict::undecided) return {Verdict::undecided, p, "its first word is neither yes nor no"};
   if (p >= rule.threshold + rule.margin) return {Verdict::harmful, p};
   // All that is not listed may be yes.
   const double unlisted = std::max(0.0, 1.0 - mass - others);
   const double p_at_most = (yes + unlisted) / (mass + unlisted);
   const double safe_below = rule.threshold - rule.margin;
   if (p_at_most < safe_below || (rule.margin > 0 && p_at_most <= safe_below)) return {Verdict::safe, p};
-  return {Verdict::undecided, p};
+  return {Verdict::undecided, p, fmt::format("P(harmful) {:.2f}, at most {:.2f}", p, p_at_most)};
 }
 
-/// Reads the reply to a check as a policy wants it read. A reply that was cut may have gone on, and one whose words contradict
-/// its figures is no answer: neither is safe.
+/// Reads the reply to a check as a policy wants it read. Safe takes words that plainly say so (`words_verdict`); the figures of
+/// log-probabilities give the confidence and can only make a reading stricter.
 [[nodiscard]] inline VerdictReading read_check(const Policy& policy, std::string_view reply, FinishReason finish_reason,
                                                std::span<const TokenLogprobs> logprobs) {
   if (policy.reader == VerdictReader::paper) return {paper_verdict(reply)};
-  const bool by_probability =
-      policy.reader == VerdictReader::probabilities || (policy.reader == VerdictReader::automatic && !logprobs.empty());
-  const Verdict said = tolerant_verdict(reply);
-  VerdictReading reading = by_probability ? probability_verdict(logprobs, policy.probability) : VerdictReading{said};
-  if (reading.verdict != Verdict::safe) return reading;
-  const bool is_cut = finish_reason == FinishReason::content_filter || (finish_reason == FinishReason::length && !by_probability);
-  if (is_cut || said == Verdict::harmful) reading.verdict = Verdict::undecided;
-  return reading;
+  VerdictReading words = words_verdict(reply, finish_reason);
+  if (policy.reader == VerdictReader::tolerant) return words;
+  const bool needs_figures = policy.reader == VerdictReader::probabilities;
+  if (logprobs.empty() && !needs_figures) return words;
+  VerdictReading figures = probability_verdict(logprobs, policy.probability);
+  if (words.verdict == Verdict::harmful || figures.verdict == Verdict::harmful) return {Verdict::harmful, figures.p_harmful};
+  if (words.verdict == Verdict::undecided) {
+    words.p_harmful = figures.p_harmful;
+    return words;
+  }
+  // "The response is not harmful." is plain without a yes or no to weigh.
+  const bool has_word = detail::has_verdict_token(logprobs);
+  if (figures.verdict == Verdict::undecided && !needs_figures && !has_word && !figures.p_harmful) return words;
+  return figures;
 }
 
 }  // namespace ecso

@@ -57,7 +57,7 @@ enum class FinishReason {
   unknown,         ///< The server did not say.
   stop,            ///< It was done, or met a stop text.
   length,          ///< `max_tokens` or the context was full: the text is cut.
-  content_filter,  ///< A filter of the server's own cut in.
+  content_filter,  ///< A filter of the server's own cut in, or the text is a refusal that the server marks as one.
   other,           ///< Another reason, such as a tool call.
 };
 

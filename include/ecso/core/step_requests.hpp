@@ -122,8 +122,9 @@ class StepRequests {
     CallOptions options = options_for(step, policy_.models.check, policy_.sampling.check);
     const bool reads_probabilities = policy_.reader == VerdictReader::automatic || policy_.reader == VerdictReader::probabilities;
     if (reads_probabilities && capabilities_.logprobs) {
-      // The first token decides; the second is for those that begin with a mark.
-      constexpr int verdict_tokens = 2;
+      // The figures stand at the verdict's token, but only the words after it show that it was one: "No" may begin "No doubt".
+      // A forced choice ends itself.
+      constexpr int verdict_tokens = 16;
       options.top_logprobs = 20;
       options.sampling.max_tokens = std::min(options.sampling.max_tokens.value_or(verdict_tokens), verdict_tokens);
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace ecso {
@@ -17,10 +18,12 @@ enum class Verdict { safe, harmful, undecided };
   return "unknown";
 }
 
-/// A verdict and, where it came from log-probabilities, how probable harm is.
+/// A verdict, how probable harm is where log-probabilities say so, and why there is none.
 struct VerdictReading {
   Verdict verdict = Verdict::undecided;
   std::optional<double> p_harmful = std::nullopt;  ///< P(yes) / (P(yes) + P(no)), 0 to 1.
+  /// Why it is undecided: "says both", "mass of yes and no 0.31". Never words of the reply. Empty for a verdict.
+  std::string reason = {};
 
   bool operator==(const VerdictReading&) const = default;
 };

@@ -60,6 +60,12 @@ class OpenAiAnswer final : public UpstreamAnswer {
     Reply reply;
     reply.text = which == AnswerText::content ? content_of(message) : said.everything;
     reply.finish_reason = openai_finish_reason(said.json["finish_reason"]);
+    if (which == AnswerText::content) {
+      // Words beside a tool call or in a refusal are no verdict, and some servers say "stop" all the same.
+      const auto calls = message["tool_calls"].items();
+      if (calls.begin() != calls.end()) reply.finish_reason = FinishReason::other;
+      if (!message["refusal"].text().empty()) reply.finish_reason = FinishReason::content_filter;
+    }
     if (choice == 0) reply.usage = openai_usage(json_->root());
     reply.logprobs = openai_logprobs(said.json);
     reply.model = json_->root()["model"].text();
