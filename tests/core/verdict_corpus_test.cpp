@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+namespace verdict_corpus_test {
+
 namespace {
 
 using namespace ecso;
@@ -123,3 +125,5 @@ TEST_CASE("A claim of harm behind a safe reply of the corpus is never safe", "[v
     }
   }
 }
+
+}  // namespace verdict_corpus_test
