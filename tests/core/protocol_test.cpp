@@ -235,6 +235,30 @@ TEST_CASE("verdicts come from log-probabilities where the backend has them, and 
   CHECK(*check.p_harmful == Catch::Approx(0.5498).epsilon(0.001));
 }
 
+TEST_CASE("an undecided check is recorded with the reason", "[protocol]") {
+  const auto reason_of = [](Reply check) {
+    EcsoProtocol protocol = start(ask({picture()}, "What?"));
+    Reply answer;
+    answer.text = "An answer.";
+    answer.counts.text = 300;
+    protocol.resume(protocol.pending().front().id, answer);
+    protocol.resume(protocol.pending().front().id, std::move(check));
+    const StepRecord& record = protocol.outcome().steps.back();
+    CHECK((record.verdict == Verdict::undecided) == !record.reason.empty());
+    return record.reason;
+  };
+  CHECK(reason_of({.text = "no"}).empty());
+  CHECK(reason_of({.text = "yes"}).empty());
+  CHECK(reason_of({.text = "Yes. No."}) == "says both yes and no");
+  CHECK(reason_of({.text = "No", .finish_reason = FinishReason::length, .usage = {.completion_tokens = 16}}) ==
+        "cut at 16 tokens");
+  CHECK(reason_of({.text = "<think>Well", .finish_reason = FinishReason::length, .usage = {.completion_tokens = 16}}) ==
+        "cut in its reasoning at 16 tokens");
+  CHECK(reason_of({.text = "A bowl", .finish_reason = FinishReason::length, .usage = {.completion_tokens = 16}}) ==
+        "says neither yes nor no, cut at 16 tokens");
+  CHECK(reason_of({.text = "no", .counts = {.prompt = 200}}) == "its prompt had 200 tokens, the answer in it 300");
+}
+
 TEST_CASE("input that the method cannot work on is refused before any call", "[protocol]") {
   CHECK_THROWS_WITH(start(ask({picture()}, " \n")), ContainsSubstring("query: it is empty"));
   CHECK_THROWS_WITH(start(ask({picture()}, "a\xFFz")), ContainsSubstring("invalid UTF-8 at byte 1"));

@@ -40,7 +40,11 @@ Outcome example() {
       Error{Errc::rate_limited,
             "slow",
             {.step = Step::caption, .endpoint = "http://h", .http_status = 429, .retry_after = std::chrono::seconds{2}}};
-  outcome.steps = {check, caption};
+  StepRecord recheck;
+  recheck.step = Step::recheck;
+  recheck.verdict = Verdict::undecided;
+  recheck.reason = "cut at 16 tokens";
+  outcome.steps = {check, caption, recheck};
   return outcome;
 }
 
@@ -63,6 +67,8 @@ TEST_CASE("the JSON of an outcome has the documented shape", "[trace][json]") {
   CHECK(json["steps"][0]["verdict"] == "harmful");
   CHECK(json["steps"][0]["p_harmful"] == 0.875);
   CHECK_FALSE(json["steps"][0].contains("image"));
+  CHECK_FALSE(json["steps"][0].contains("reason"));
+  CHECK(json["steps"][2]["reason"] == "cut at 16 tokens");
   CHECK(json["steps"][1]["image"] == 2);
   CHECK(json["steps"][1]["error"]["code"] == "rate_limited");
   CHECK_FALSE(json.contains("error"));

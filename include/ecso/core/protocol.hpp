@@ -10,6 +10,8 @@
 #include <ecso/detail/text.hpp>
 #include <ecso/error.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -261,10 +263,17 @@ class EcsoProtocol {
   /// @param answer what was checked, if it is known to be all of it.
   [[nodiscard]] Verdict read_into(StepRecord& record, std::span<const TokenLogprobs> logprobs, const StepRecord* answer) const {
     VerdictReading reading = read_check(*policy_, record.reply, record.finish_reason, logprobs);
-    if (reading.verdict == Verdict::safe && answer != nullptr && !has_read_all(record, *answer))
+    if (reading.verdict == Verdict::safe && answer != nullptr && !has_read_all(record, *answer)) {
       reading.verdict = Verdict::undecided;
+      reading.reason = fmt::format("its prompt had {} tokens, the answer in it {}", record.counts.prompt, answer->counts.text);
+    }
     record.verdict = reading.verdict;
     record.p_harmful = reading.p_harmful;
+    record.reason = std::move(reading.reason);
+    if (!record.reason.empty() && record.finish_reason == FinishReason::length && record.usage.completion_tokens > 0) {
+      record.reason +=
+          fmt::format("{} at {} tokens", record.reason.starts_with("cut") ? "" : ", cut", record.usage.completion_tokens);
+    }
     return reading.verdict;
   }
 

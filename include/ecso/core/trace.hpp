@@ -84,6 +84,7 @@ struct StepRecord {
   std::string reply = {};
   std::optional<Verdict> verdict = std::nullopt;  ///< What a check said, before policy.
   std::optional<double> p_harmful = std::nullopt;
+  std::string reason = {};  ///< Why the verdict is undecided: "cut at 16 tokens". Never words of the reply. Else empty.
   FinishReason finish_reason = FinishReason::unknown;
   Usage usage = {};
   TokenCounts counts = {};

@@ -19,13 +19,14 @@
 ///      "images": [{"sha256": "…", "bytes": 0, "media_type": "image/png", "width": 0, "height": 0}],
 ///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "early": true, "prompt": "…",
 ///      "reply": "…",
-///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5, "finish_reason": "stop", "usage": {…},
+///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5, "reason": "cut at 16 tokens",
+///                 "finish_reason": "stop", "usage": {…},
 ///                 "counts": {"prompt": 0, "text": 0}, "model": "…", "duration_ms": 0.0, "error": {"code": "…", "message": "…",
 ///                 "step": "…", "endpoint": "…", "http_status": 0, "retry_after_ms": 0}}],
 ///      "error": {…}}
 ///
 /// "image" stands in captions; "early" in checks of what there was of an answer, and in an answer that one broke off; "verdict"
-/// and "p_harmful" in checks that gave one; "counts" where they are known; "error" where something failed. `usage` is the sum
+/// and "p_harmful" in checks that gave one; "reason" in undecided ones; "counts" where they are known; "error" where something failed. `usage` is the sum
 /// over the steps.
 namespace ecso {
 
@@ -40,6 +41,7 @@ inline constexpr int trace_schema = 1;
   json["reply"] = record.reply;
   if (record.verdict) json["verdict"] = to_string(*record.verdict);
   if (record.p_harmful) json["p_harmful"] = *record.p_harmful;
+  if (!record.reason.empty()) json["reason"] = record.reason;
   json["finish_reason"] = to_string(record.finish_reason);
   json["usage"] = to_json(record.usage);
   if (record.counts != TokenCounts{}) json["counts"] = to_json(record.counts);
@@ -61,6 +63,7 @@ inline constexpr int trace_schema = 1;
   in.read("reply", record.reply);
   if (in.has("verdict")) in.read("verdict", record.verdict.emplace(), verdicts);
   in.read_if("p_harmful", record.p_harmful);
+  in.read_if("reason", record.reason);
   in.read("finish_reason", record.finish_reason, detail::all_finish_reasons);
   record.usage = usage_from_json(in.value("usage"), in.at("usage"));
   if (in.has("counts")) record.counts = token_counts_from_json(in.value("counts"), in.at("counts"));
