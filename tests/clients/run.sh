@@ -7,8 +7,9 @@
 # ECSO_CLIENTS, which of them to run (default: "openai_node anthropic_node openai_python engine_killed"; the last one kills the
 # engine).
 #
-# The model's weights are random, so its verdicts are noise: the policies below find every verdict undecided, and differ in what
-# that counts as; "early" takes it for safe, as the paper does, so that a window lets its answers out early. The last line of the output is "N passed, N failed".
+# The model's weights are random, so its verdicts are noise: the policies below have it forced to say neither yes nor no, so that
+# every verdict is undecided, and differ in what that counts as; "early" takes it for safe, as the paper does, so that a window lets
+# its answers out early. The last line of the output is "N passed, N failed".
 #
 # Exit status: 0 passed, 1 failed, 77 no libraries or no engine can be had here (tests skip), 64 usage.
 set -euo pipefail
@@ -118,7 +119,7 @@ TOML
 
 [policies.$name]
 reader = "probabilities"
-probability = { min_mass = 1.0 }
+check_choices = ["perhaps", "maybe"]
 undecided = "$undecided"
 recheck = "$recheck"
 empty_reply = "accept"
