@@ -18,6 +18,8 @@
 
 namespace ecso::gateway {
 
+// Not inline: one source has them for all.
+// NOLINTBEGIN(misc-definitions-in-headers)
 Gateway::Gateway(Options options, OnRequest on_request)
     : engine_{std::make_unique<detail::gateway::Engine>(std::move(options), std::move(on_request))} {}
 Gateway::~Gateway() = default;
@@ -30,5 +32,6 @@ void Gateway::reload(Options options) { engine_->reload(std::move(options)); }
 void Gateway::drain() { engine_->drain(); }
 bool Gateway::wait(std::chrono::milliseconds time) const { return engine_->wait(time); }
 void Gateway::stop() { engine_->stop(); }
+// NOLINTEND(misc-definitions-in-headers)
 
 }  // namespace ecso::gateway
