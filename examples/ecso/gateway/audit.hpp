@@ -25,10 +25,11 @@ inline constexpr int audit_schema = 1;
 ///      "verdicts":[{"step":"check|recheck","round":0,"verdict":"harmful","p_harmful":0.98}],
 ///      "query_sha256":"…","rejected_sha256":["…"],"captions_sha256":["…"],"released_sha256":"…"}
 ///
-/// An undecided verdict has a "reason". With `content`, texts take the place of hashes: "query", "rejected" (answers that were withheld, in order), "captions" and
-/// "released"; and of a chat of several turns "messages": [{"role":"user","text":"…","images":["SHA-256"]}]. So a line of path
-/// eyes_closed is a preference pair: the prompt is "messages" or else "query" with "images", "released" is chosen and
-/// "rejected"[0] is rejected. In one of path stopped, released is what had left of the rejected answer.
+/// An undecided verdict has a "reason". With `content`, texts take the place of hashes: "query", "rejected" (answers that were
+/// withheld, in order), "captions" and "released"; and of a chat of several turns "messages":
+/// [{"role":"user","text":"…","images":["SHA-256"]}]. So a line of path eyes_closed is a preference pair: the prompt is
+/// "messages" or else "query" with "images", "released" is chosen and "rejected"[0] is rejected. In one of path stopped, released
+/// is what had left of the rejected answer.
 /// @param choice one of `record.outcomes`.
 [[nodiscard]] std::string audit_line(const gateway::RequestRecord& record, std::size_t choice,
                                      std::chrono::system_clock::time_point time, bool content);

@@ -26,8 +26,8 @@
 ///      "error": {…}}
 ///
 /// "image" stands in captions; "early" in checks of what there was of an answer, and in an answer that one broke off; "verdict"
-/// and "p_harmful" in checks that gave one; "reason" in undecided ones; "counts" where they are known; "error" where something failed. `usage` is the sum
-/// over the steps.
+/// and "p_harmful" in checks that gave one; "reason" in undecided ones; "counts" where they are known; "error" where something
+/// failed. `usage` is the sum over the steps.
 namespace ecso {
 
 /// The number that "schema" carries. It grows when a reader of the old form would misread the new one.
