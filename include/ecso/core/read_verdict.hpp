@@ -146,8 +146,8 @@ namespace ecso {
     return words;
   }
   // "The response is not harmful." is plain without a yes or no to weigh.
-  const bool has_word = detail::has_verdict_token(logprobs);
-  if (figures.verdict == Verdict::undecided && !needs_figures && !has_word && !figures.p_harmful) return words;
+  const bool may_stand = figures.verdict == Verdict::undecided && !needs_figures && !figures.p_harmful;
+  if (may_stand && !detail::has_verdict_token(logprobs)) return words;
   return figures;
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <ecso/detail/text.hpp>
+#include <ecso/detail/verdict_text.hpp>
 #include <ecso/detail/verdict_words.hpp>
+#include <ecso/detail/verdict_wrapping.hpp>
 
 #include <algorithm>
 #include <array>
@@ -207,18 +209,18 @@ class SentenceReader {
 
   [[nodiscard]] static bool is_or(std::string_view word) noexcept {
     static constexpr auto words = std::to_array<std::string_view>({"or", "o", "u", "ou", "oder", "或", "或者", "または", "や"});
-    return std::ranges::find(words, word) != words.end();
+    return is_one_of(word, words);
   }
   [[nodiscard]] static bool is_and(std::string_view word) noexcept {
     static constexpr auto words = std::to_array<std::string_view>({"and", "y", "e", "et", "und", "和", "以及", "及", "と", "で"});
-    return std::ranges::find(words, word) != words.end();
+    return is_one_of(word, words);
   }
   [[nodiscard]] static bool is_pronoun(std::string_view word) noexcept {
     static constexpr auto words =
         std::to_array<std::string_view>({"it",     "this",   "that", "which", "he",   "she", "la",   "esta", "esto",  "este",
                                          "ella",   "cette",  "cela", "ce",    "elle", "il",  "ceci", "sie",  "diese", "dies",
                                          "dieser", "dieses", "es",   "er",    "这",   "它",  "该",   "其",   "これ",  "それ"});
-    return std::ranges::find(words, word) != words.end();
+    return is_one_of(word, words);
   }
 
   Remarks said_;
@@ -276,20 +278,16 @@ class SentenceReader {
     words.clear();
     has_comma = is_japanese = false;
   };
-  const auto front_of = [&](const auto& pieces) {
-    const auto piece = std::ranges::find_if(pieces, [&](std::string_view p) { return text.starts_with(p); });
-    return piece == pieces.end() ? std::size_t{0} : piece->size();
-  };
   while (!text.empty() && !remarks.is_unclear) {
-    if (const std::size_t mark = front_of(sentence_ends)) {
+    if (const std::size_t mark = front_length(text, sentence_ends)) {
       const char next = text.size() > mark ? text[mark] : ' ';
       // "3.5" and "e.g." go on.
       if (text.front() != '.' || !(is_letter(next) || (next >= '0' && next <= '9'))) end_sentence(false);
       text.remove_prefix(mark);
-    } else if (const std::size_t comma = front_of(commas)) {
+    } else if (const std::size_t comma = front_length(text, commas)) {
       has_comma = true;
       text.remove_prefix(comma);
-    } else if (const std::size_t white = front_of(ignored)) {
+    } else if (const std::size_t white = front_length(text, ignored)) {
       text.remove_prefix(white);
     } else {
       const WordList::Found found = list.find(text);
