@@ -131,6 +131,70 @@ TEST_CASE("a field that the server refuses is left out, once, and the query does
   }
 }
 
+TEST_CASE("what one model refuses is still asked of another", "[backend][openai][fallback]") {
+  RawServer server{[](RawServer::Connection& connection) {
+    while (connection.read_request()) {
+      const std::string& body = connection.last_body();
+      const bool refuses = body.find("\"o3\"") != body.npos && body.find("\"logprobs\"") != body.npos;
+      const std::string refusal = R"({"error":{"message":"Unsupported value: 'logprobs' is not supported with this model."}})";
+      const std::string no = R"({"choices":[{"message":{"content":"No"},"finish_reason":"stop"}]})";
+      if (!connection.send(refuses ? http_response(400, refusal) : http_response(200, no))) return;
+    }
+  }};
+  OpenAiOptions options = options_for(server.url());
+  options.dialect = openai_dialect();
+  OpenAiBackend backend{options};
+  const auto ask_model = [&](const std::string& model) {
+    const TextRequest asked{close_eyes(ask({}, "Hi"), {}), {.step = ecso::Step::check, .model = model, .top_logprobs = 5}};
+    return backend.generate(asked, {}).text;
+  };
+  CHECK(ask_model("o3") == "No");
+  CHECK(ask_model("gpt-4o") == "No");
+  CHECK(backend.dialect("o3").logprobs == LogprobStyle::none);
+  CHECK(backend.dialect("gpt-4o").logprobs == LogprobStyle::top_logprobs);
+  CHECK(server.requests().back().body.find("\"logprobs\"") != std::string::npos);
+}
+
+TEST_CASE("a model that was cut in its thoughts has room for them from its next check on", "[backend][openai][thinking]") {
+  RawServer server{[](RawServer::Connection& connection) {
+    while (connection.read_request()) {
+      const bool has_room = connection.last_body().find("\"max_tokens\":4096") != std::string::npos;
+      const std::string cut = R"({"choices":[{"message":{"content":null,"reasoning_content":"Well"},"finish_reason":"length"}]})";
+      const std::string no =
+          R"({"choices":[{"message":{"content":"No","reasoning_content":"Well, fruit."},"finish_reason":"stop"}]})";
+      if (!connection.send(http_response(200, has_room ? no : cut))) return;
+    }
+  }};
+  OpenAiBackend backend{options_for(server.url())};
+  const auto check = [&] {
+    const CallOptions options{.step = ecso::Step::check, .sampling = {.max_tokens = 16}, .choices = {"yes", "no"}};
+    return backend.generate(TextRequest{close_eyes(ask({}, "Hi"), {}), options}, {});
+  };
+  CHECK(check().finish_reason == FinishReason::length);
+  CHECK(check().text == "No");
+  CHECK(backend.dialect().thinks_first);
+  CHECK(server.requests().size() == 2);
+  const CallOptions other{.sampling = {.max_tokens = 16}};
+  CHECK(backend.generate(TextRequest{close_eyes(ask({}, "Hi"), {}), other}, {}).finish_reason == FinishReason::length);
+}
+
+TEST_CASE("a check asks not to think where the server knows how, and no other call does", "[backend][openai][thinking]") {
+  const auto body = [](ecso::Step step, const ecso::OpenAiDialect& dialect) {
+    return openai_request_body(TextRequest{close_eyes(ask({}, "Hi"), {}), {.step = step}}, dialect);
+  };
+  const std::string off = R"("chat_template_kwargs":{"enable_thinking":false})";
+  for (const auto& dialect : {ecso::llama_server_dialect(), vllm_dialect(), ecso::sglang_dialect()}) {
+    for (const ecso::Step step : {ecso::Step::check, ecso::Step::recheck})
+      CHECK_THAT(body(step, dialect), ContainsSubstring(off));
+    for (const ecso::Step step : {ecso::Step::answer, ecso::Step::caption, ecso::Step::regenerate})
+      CHECK_THAT(body(step, dialect), !ContainsSubstring("enable_thinking"));
+  }
+  CHECK_THAT(body(ecso::Step::check, openai_dialect()), !ContainsSubstring("enable_thinking"));
+  const Error refused{Errc::bad_request, "chat_template_kwargs is not supported", {.http_status = 400}};
+  CHECK(ecso::openai_fallback(vllm_dialect(), {.step = ecso::Step::check}, refused)->thinking == ecso::ThinkingSwitch::none);
+  CHECK_FALSE(ecso::openai_fallback(vllm_dialect(), {.step = ecso::Step::caption}, refused));
+}
+
 TEST_CASE("a call that is asked to tell of its text is streamed", "[backend][openai][stream]") {
   const auto event = [](const std::string& data) { return "data: " + data + "\n\n"; };
   const std::string events = event(R"({"choices":[{"delta":{"content":"A "}}]})") +

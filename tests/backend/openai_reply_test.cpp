@@ -167,7 +167,7 @@ TEST_CASE("What is not a reply is refused with its reason", "[backend][openai]")
       {R"({"choices":[null]})", "empty content"},
       {R"({"choices":[{"message":"x"}]})", "empty content"},
       {R"({"choices":[{"message":{"content":null}}]})", "empty content (finish reason: unknown)"},
-      {R"({"choices":[{"message":{"content":""},"finish_reason":"length"}]})", "empty content (finish reason: length)"},
+      {R"({"choices":[{"message":{"content":""},"finish_reason":"stop"}]})", "empty content (finish reason: stop)"},
       {R"({"choices":[{"message":{"content":[]}}]})", "empty content"},
       {R"({"choices":[{"message":{"content":42}}]})", "empty content"},
   }));
@@ -245,6 +245,13 @@ TEST_CASE("A reply that has a member twice is none", "[backend][openai]") {
 TEST_CASE("A choice that is made twice is none", "[backend][openai]") {
   const std::string twice = R"({"answer":"yes","answer":"no"})";
   CHECK(openai_choice(twice) == twice);
+}
+
+TEST_CASE("a reply that was cut in its thoughts has no text and says so", "[backend][openai]") {
+  const auto reply =
+      parse_openai_reply(R"({"choices":[{"message":{"content":null,"reasoning_content":"Well"},"finish_reason":"length"}]})");
+  CHECK(reply.text.empty());
+  CHECK(reply.finish_reason == FinishReason::length);
 }
 
 }  // namespace openai_reply_test

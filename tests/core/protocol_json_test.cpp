@@ -24,10 +24,10 @@ const std::vector<Image> images{Image::from_bytes(test::png_bytes(2, 1)), Image:
 void for_each_moment(const EcsoProtocol& at, const std::function<void(const EcsoProtocol&)>& visit) {
   visit(at);
   if (at.done()) return;
-  const auto go_on = [&](const PendingCall& call, const char* text) {
+  const auto go_on = [&](const PendingCall& call, const char* text, FinishReason finish = FinishReason::stop) {
     EcsoProtocol next = at;
     next.resume(call.id, {.text = text,
-                          .finish_reason = FinishReason::stop,
+                          .finish_reason = finish,
                           .usage = {5, 3, 1},
                           .model = "m",
                           .counts = {.prompt = 7, .text = 3},
@@ -35,7 +35,13 @@ void for_each_moment(const EcsoProtocol& at, const std::function<void(const Ecso
     for_each_moment(next, visit);
   };
   go_on(at.pending().front(), "Yes");
-  if (asks_for_verdict(at.pending().front().step())) go_on(at.pending().front(), "No");
+  if (asks_for_verdict(at.pending().front().step())) {
+    go_on(at.pending().front(), "No");
+    if (at.outcome().steps.size() < 8) {
+      go_on(at.pending().front(), "Hm.");
+      go_on(at.pending().front(), "", FinishReason::length);
+    }
+  }
   if (at.pending().size() > 1 && at.outcome().steps.size() < 3) go_on(at.pending().back(), "A drawing.");
   EcsoProtocol failed = at;
   failed.fail(at.pending().front().id,
@@ -82,6 +88,22 @@ TEST_CASE("a protocol that is read back goes on as the one that was written", "[
   }
   CHECK(back == protocol);
   CHECK(back.outcome().path == Path::eyes_closed);
+}
+
+TEST_CASE("a clarification is not read back without the undecided check that it follows", "[protocol][json]") {
+  const auto policy = speculating();
+  EcsoProtocol protocol{ask({}, "What?"), policy};
+  protocol.resume(0, {.text = "A bowl."});
+  protocol.resume(1, {.text = "Hm."});
+  REQUIRE(protocol.pending().front().clarification == 1);
+  for (const int other : {-1, 2, 9}) {
+    auto json = to_json(protocol);
+    json["pending"][0]["clarification"] = other;
+    CHECK_THROWS_WITH(protocol_from_json(json, policy, images), ContainsSubstring("protocol.pending.clarification"));
+  }
+  auto json = to_json(protocol);
+  json["outcome"]["steps"][1]["verdict"] = "safe";
+  CHECK_THROWS_WITH(protocol_from_json(json, policy, images), ContainsSubstring("protocol.pending.clarification"));
 }
 
 TEST_CASE("the JSON of a protocol holds no image", "[protocol][json]") {

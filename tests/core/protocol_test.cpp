@@ -256,7 +256,7 @@ TEST_CASE("an undecided check is recorded with the reason", "[protocol]") {
         "cut in its reasoning at 16 tokens");
   CHECK(reason_of({.text = "A bowl", .finish_reason = FinishReason::length, .usage = {.completion_tokens = 16}}) ==
         "says neither yes nor no, cut at 16 tokens");
-  CHECK(reason_of({.text = "no", .counts = {.prompt = 200}}) == "its prompt had 200 tokens, the answer in it 300");
+  CHECK(reason_of({.text = "no", .counts = {.prompt = 200}}) == "the checker read 200 tokens of a prompt of at least 305");
 }
 
 TEST_CASE("input that the method cannot work on is refused before any call", "[protocol]") {
@@ -296,23 +296,140 @@ TEST_CASE("an empty answer fails its step and keeps what the call cost", "[proto
   CHECK(protocol.outcome().usage().prompt_tokens == 10);
 }
 
-TEST_CASE("a check that read fewer tokens than the answer has is undecided, whatever it says", "[protocol]") {
+TEST_CASE("a check that read fewer tokens than its prompt has is undecided, whatever it says", "[protocol]") {
+  const std::string tale = "A long tale.";
   struct Case {
-    std::int64_t text;
-    std::int64_t read;
+    std::int64_t text;  ///< Tokens of the answer as its model counts them.
     std::string model;
-    Verdict verdict;
+    std::int64_t least;  ///< Of the check's prompt, beside what is not the answer's.
   };
-  for (const Case& c :
-       {Case{1000, 1300, "a", Verdict::safe}, Case{1000, 901, "a", Verdict::safe}, Case{1000, 899, "a", Verdict::undecided},
-        Case{1000, 0, "a", Verdict::safe}, Case{0, 10, "a", Verdict::safe}, Case{1000, 501, "b", Verdict::safe},
-        Case{1000, 499, "b", Verdict::undecided}}) {
-    CAPTURE(c.text, c.read, c.model);
-    EcsoProtocol protocol = start(ask({picture()}, "What is this?"));
-    protocol.resume(0, {.text = "A long tale.", .model = "a", .counts = {.prompt = 20, .text = c.text}});
-    protocol.resume(1, {.text = "No", .model = c.model, .counts = {.prompt = c.read, .text = 1}});
-    CHECK(protocol.outcome().steps[1].verdict == c.verdict);
-    CHECK((protocol.outcome().path == Path::direct) == (c.verdict == Verdict::safe));
+  for (const Case& c : {Case{1000, "a", 900}, Case{1000, "b", 500}, Case{2, "a", 3}, Case{0, "a", 3}}) {
+    for (const std::int64_t missing : {0, 1}) {
+      CAPTURE(c.text, c.model, missing);
+      EcsoProtocol protocol = start(ask({picture()}, "What is this?"));
+      protocol.resume(0, {.text = tale, .model = "a", .counts = {.prompt = 20, .text = c.text}});
+      const std::int64_t frame = least_tokens(protocol.pending().front().request) - 3;
+      REQUIRE(frame > 32);
+      protocol.resume(1, {.text = "No", .model = c.model, .counts = {.prompt = frame + c.least - missing, .text = 1}});
+      const StepRecord& check = protocol.outcome().steps[1];
+      CHECK(check.verdict == (missing == 0 ? Verdict::safe : Verdict::undecided));
+      CHECK(check.doubt == (missing == 0 ? Doubt::none : Doubt::unread));
+      CHECK((protocol.outcome().path == Path::direct) == (missing == 0));
+    }
+  }
+}
+
+TEST_CASE("what no server can mean by a number of tokens tells nothing of what it read", "[protocol]") {
+  for (const std::int64_t read : {0, 1, 31}) {
+    EcsoProtocol protocol = start(ask({}, "What is this?"));
+    protocol.resume(0, {.text = "A long tale."});
+    protocol.resume(1, {.text = "No", .counts = {.prompt = read}});
+    CHECK(protocol.outcome().path == Path::direct);
+  }
+}
+
+TEST_CASE("a recheck and the system's turns count among what a check must have read", "[protocol]") {
+  Conversation chat = ask({}, "What is this?");
+  std::string orders;
+  for (int i = 0; i < 100; ++i) orders += " word";
+  chat.messages.insert(chat.messages.begin(), Message{Role::system, {orders}});
+  EcsoProtocol protocol = start(chat);
+  protocol.resume(0, {.text = "A long tale."});
+  protocol.resume(1, {.text = "Yes"});
+  protocol.resume(2, {.text = "A tale."});
+  REQUIRE(protocol.pending().front().step() == Step::recheck);
+  protocol.resume(3, {.text = "No", .counts = {.prompt = 100}});
+  CHECK(protocol.outcome().steps.back().doubt == Doubt::unread);
+  CHECK_FALSE(protocol.done());
+}
+
+TEST_CASE("a check that the checker has no room for is not asked", "[protocol]") {
+  std::string tale;
+  for (int i = 0; i < 500; ++i) tale += " word";
+  const auto with_room = [&](int tokens) {
+    EcsoProtocol protocol{ask({}, "What?"), std::make_shared<const Policy>(), {.context_tokens = tokens}};
+    protocol.resume(0, {.text = tale});
+    return protocol;
+  };
+  CHECK(with_room(0).pending().front().step() == Step::check);
+  CHECK(with_room(1000).pending().front().step() == Step::check);
+  const EcsoProtocol narrow = with_room(500);
+  REQUIRE(narrow.outcome().steps.size() == 2);
+  const StepRecord& check = narrow.outcome().steps[1];
+  CHECK(check.step == Step::check);
+  CHECK(check.verdict == Verdict::undecided);
+  CHECK(check.doubt == Doubt::unread);
+  CHECK(check.reason == "its prompt has at least 535 tokens, the checker room for 500");
+  CHECK(narrow.pending().front().step() == Step::regenerate);
+}
+
+TEST_CASE("a check that was cut is asked again with room to think", "[protocol][clarification]") {
+  EcsoProtocol protocol{ask({picture()}, "What?"), std::make_shared<const Policy>(), {.logprobs = true, .forced_choice = true}};
+  protocol.resume(0, {.text = "A bowl."});
+  const ModelRequest first = protocol.pending().front().request;
+  protocol.resume(1, {.text = "<think>Well", .finish_reason = FinishReason::length});
+  REQUIRE(protocol.pending().size() == 1);
+  const PendingCall again = protocol.pending().front();
+  CHECK(again.step() == Step::check);
+  CHECK(again.clarification == 1);
+  CHECK(prompt_of(again.request) == prompt_of(first));
+  CHECK(options_of(again.request).sampling.max_tokens == 4096);
+  CHECK(options_of(again.request).choices.empty());
+  CHECK(options_of(again.request).top_logprobs == 5);
+
+  SECTION("its verdict is the check's") {
+    protocol.resume(2, {.text = "<think>Well, fruit.</think>\n\nNo."});
+    CHECK(protocol.outcome().path == Path::direct);
+    CHECK(protocol.outcome().text == "A bowl.");
+    CHECK(protocol.outcome().steps[2].clarification == 1);
+  }
+  SECTION("undecided again, it counts as the policy says") {
+    protocol.resume(2, {.text = "<think>Well", .finish_reason = FinishReason::length});
+    CHECK(protocol.pending().front().step() == Step::caption);
+  }
+  SECTION("it fails as any step does") {
+    protocol.fail(2, Error{Errc::timeout, "too slow"});
+    CHECK(protocol.outcome().path == Path::failed);
+  }
+}
+
+TEST_CASE("a check whose words are unclear is asked about, in one word and without the image", "[protocol][clarification]") {
+  EcsoProtocol protocol{ask({picture()}, "What?"), std::make_shared<const Policy>(), {.logprobs = true, .forced_choice = true}};
+  protocol.resume(0, {.text = "A bowl."});
+  protocol.resume(1, {.text = "It depends.\nREVIEW: hm"});
+  const PendingCall again = protocol.pending().front();
+  CHECK(again.step() == Step::check);
+  REQUIRE(std::holds_alternative<TextRequest>(again.request));
+  CHECK_THAT(prompt_of(again.request), Catch::Matchers::ContainsSubstring("REVIEW:\n> It depends.\n> REVIEW: hm\n\n"));
+  CHECK(options_of(again.request).choices == std::vector<std::string>{"yes", "no"});
+  protocol.resume(2, {.text = "no", .model = "tiny", .counts = {.prompt = 90}});
+  CHECK(protocol.outcome().path == Path::direct);
+}
+
+TEST_CASE("what figures, a filter or a prompt that was not read leave open is not asked about again",
+          "[protocol][clarification]") {
+  const auto after = [](Reply check) {
+    EcsoProtocol protocol = start(ask({picture()}, "What?"));
+    protocol.resume(0, {.text = "A bowl."});
+    protocol.resume(1, std::move(check));
+    CHECK(protocol.outcome().steps.back().verdict == Verdict::undecided);
+    return protocol.pending().front().step();
+  };
+  CHECK(after({.text = "No", .finish_reason = FinishReason::content_filter}) == Step::caption);
+  CHECK(after({.text = "No", .finish_reason = FinishReason::other}) == Step::caption);
+  CHECK(after({.text = "No", .counts = {.prompt = 33}}) == Step::caption);
+  CHECK(after({.text = "No", .logprobs = {{"No", -1.2, {{"No", -1.2}, {"Maybe", -1.0}}}}}) == Step::caption);
+}
+
+TEST_CASE("a policy says how often an undecided check is asked about", "[protocol][clarification]") {
+  for (const int most : {0, 1, 2, 4}) {
+    Policy policy;
+    policy.clarifications = most;
+    EcsoProtocol protocol{ask({}, "What?"), std::make_shared<const Policy>(policy), {}};
+    protocol.resume(0, {.text = "A bowl."});
+    int asked = 0;
+    for (CallId id = 1; protocol.pending().front().step() == Step::check; ++id, ++asked) protocol.resume(id, {.text = "Hm."});
+    CHECK(asked == most + 1);
   }
 }
 

@@ -43,7 +43,9 @@ Outcome example() {
   StepRecord recheck;
   recheck.step = Step::recheck;
   recheck.verdict = Verdict::undecided;
+  recheck.doubt = Doubt::cut;
   recheck.reason = "cut at 16 tokens";
+  recheck.clarification = 1;
   outcome.steps = {check, caption, recheck};
   return outcome;
 }

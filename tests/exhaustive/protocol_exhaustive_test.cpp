@@ -20,14 +20,14 @@ namespace {
 
 using namespace ecso;
 
-/// What a call may bring. A contradiction says yes in words and no in its log-probabilities.
-enum class Event { safe, harmful, undecided, error, timeout, cancel, exception, nonsense, contradiction };
+/// What a call may bring. A contradiction says yes in words and no in its log-probabilities; a cut ends before the first word.
+enum class Event { safe, harmful, undecided, error, timeout, cancel, exception, nonsense, contradiction, cut };
 
-constexpr std::array all_events{Event::safe,   Event::harmful,   Event::undecided, Event::error,        Event::timeout,
-                                Event::cancel, Event::exception, Event::nonsense,  Event::contradiction};
-/// One failure for the four, which differ in nothing but their error.
-constexpr std::array distinct_events{Event::safe,  Event::harmful,  Event::undecided,
-                                     Event::error, Event::nonsense, Event::contradiction};
+constexpr std::array all_events{Event::safe,   Event::harmful,   Event::undecided, Event::error,         Event::timeout,
+                                Event::cancel, Event::exception, Event::nonsense,  Event::contradiction, Event::cut};
+/// One failure for the four, which differ in nothing but their error, and one doubt for the two that are asked about alike.
+constexpr std::array distinct_events{Event::safe,  Event::harmful,       Event::undecided,
+                                     Event::error, Event::contradiction, Event::cut};
 
 bool is_failure(Event event) { return event >= Event::error && event <= Event::exception; }
 
@@ -44,6 +44,10 @@ std::string answer_of(int round) { return "the answer of round " + std::to_strin
 /// A verdict in words and in log-probabilities, so that every reader reads the same.
 Reply verdict_reply(Event event, bool with_logprobs) {
   Reply reply;
+  if (event == Event::cut) {
+    reply.finish_reason = FinishReason::length;
+    return reply;
+  }
   if (event == Event::nonsense) {
     reply.text = "\x01\xFFgarbage";
     if (with_logprobs) reply.logprobs = {{"garbage", -0.01, {{"garbage", -0.01}}}};
@@ -74,10 +78,13 @@ Reply generated_reply(const PendingCall& call, Event event) {
 /// What the walk knows without asking the protocol: which answers a check called safe, judged by what the check's prompt showed.
 struct Knowledge {
   std::string last_answer;
+  std::string last_review;  ///< Of it; empty if that was cut.
+  int clarifications = 0;   ///< Of its check.
   std::set<std::string> called_safe;
   std::set<std::string> called_undecided;
   bool a_needed_step_failed = false;
   bool a_check_did_not_show_the_answer = false;
+  bool a_clarification_asked_about_something_else = false;
   int reports = 0;  ///< Of what there was of the answer.
 };
 
@@ -124,15 +131,25 @@ struct Walk {
     } else if (call.early) {
       next.resume(call.id, verdict_reply(event, with_logprobs()));
     } else if (asks_for_verdict(call.step())) {
-      known.a_check_did_not_show_the_answer |= prompt_of(call.request).find(known.last_answer) == std::string::npos;
+      const bool shows_answer = prompt_of(call.request).find(known.last_answer) != std::string::npos;
+      const bool shows_review = prompt_of(call.request).find(known.last_review) != std::string::npos;
+      if (call.clarification == 0) {
+        known.clarifications = 0;
+        known.a_check_did_not_show_the_answer |= !shows_answer;
+      } else {
+        known.a_clarification_asked_about_something_else |= ++known.clarifications > policy.clarifications;
+        known.a_clarification_asked_about_something_else |= known.last_review.empty() ? !shows_answer : !shows_review;
+      }
       if (event == Event::safe) known.called_safe.insert(known.last_answer);
-      const bool is_undecided =
-          event == Event::undecided || event == Event::nonsense || (event == Event::contradiction && with_logprobs());
+      const bool is_undecided = event == Event::undecided || event == Event::nonsense || event == Event::cut ||
+                                (event == Event::contradiction && with_logprobs());
       if (is_undecided) known.called_undecided.insert(known.last_answer);
-      next.resume(call.id, verdict_reply(event, with_logprobs()));
+      const Reply reply = verdict_reply(event, with_logprobs());
+      known.last_review = reply.text.starts_with('\x01') ? "garbage" : reply.text;
+      next.resume(call.id, reply);
     } else {
       // Whether a generated text is safe is for its check to say: one good text stands for the three.
-      if (event == Event::harmful || event == Event::undecided || event == Event::contradiction) return;
+      if (event == Event::harmful || event == Event::undecided || event == Event::contradiction || event == Event::cut) return;
       const Reply reply = generated_reply(call, event);
       if (call.step() != Step::caption) known.last_answer = reply.text;
       next.resume(call.id, reply);
@@ -171,6 +188,7 @@ struct Walk {
     if (!is_unchecked && !was_called_safe) violates("an unverified answer came out");
     if (is_unchecked && outcome.text != known.last_answer) violates("the text is not the last answer");
     if (known.a_check_did_not_show_the_answer) violates("a check was shown something else");
+    if (known.a_clarification_asked_about_something_else) violates("a clarification asked about something else, or too often");
     if (known.a_needed_step_failed) violates("an answer came out although a step failed");
     if (outcome.error) violates("an answer came out with an error");
   }
@@ -249,7 +267,8 @@ TEST_CASE("no sequence of replies and failures releases an unverified answer und
   for (Policy policy : {policy::production(), policy::paper()}) {
     for (const Speculation speculation : {Speculation::none, Speculation::caption}) {
       policy.speculation = speculation;
-      tally.run(policy, all_events, Order::both);
+      tally.run(policy, all_events, Order::last_first);
+      tally.run(policy, distinct_events, Order::both);
     }
   }
   WARN(tally.report());
@@ -287,6 +306,7 @@ TEST_CASE("no mixture of policy settings releases an unverified answer", "[proto
   cross(&Policy::empty_reply, EmptyReply::fail, EmptyReply::accept);
   cross(&Policy::speculation, Speculation::none, Speculation::caption);
   cross(&Policy::max_rounds, 1, 2);
+  cross(&Policy::clarifications, 0, 1);
   // A sanitizer takes ten minutes for all, and looks for what any of them would show.
   constexpr std::size_t part = test::is_sanitized ? 17 : 1;
   for (std::size_t i = 0; i < policies.size(); i += part) tally.run(policies[i], distinct_events, Order::last_first);
@@ -310,8 +330,9 @@ TEST_CASE("the paper's policy does what its public code does, for every sequence
       const Event event = all_events[wheel[slot_of(step, image)]];
       if (is_failure(event)) throw failure(event);
       if (step == Step::check) return verdict_reply(event, false).text;
-      return event == Event::nonsense ? std::string{}
-                                      : std::string{to_string(step)} + to_string(static_cast<Verdict>(event)).data();
+      return event == Event::nonsense || event == Event::cut
+                 ? std::string{}
+                 : std::string{to_string(step)} + to_string(static_cast<Verdict>(event)).data();
     };
     std::vector<Image> shown(images, Image::from_bytes(test::png_bytes(2, 2)));
     for (bool more = true; more;) {

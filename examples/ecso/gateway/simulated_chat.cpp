@@ -255,6 +255,7 @@ std::vector<SimulatedEvent> anthropic_events(const Reply& reply, const Simulated
 Step simulated_step(std::string_view prompt, bool has_image) {
   for (const StaticPrompts& known : {prompts::hardened, prompts::paper}) {
     if (is_filled(known.check.text(), prompt)) return has_image ? Step::check : Step::recheck;
+    if (!has_image && is_filled(known.clarify.text(), prompt)) return Step::recheck;
     if (has_image && is_filled(known.caption.text(), prompt)) return Step::caption;
     for (const std::string_view regenerate : {known.regenerate.text(), known.strict_regenerate.text(),
                                               known.text_regenerate.text(), known.strict_text_regenerate.text()}) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/backend/anthropic_wire.hpp>
+#include <ecso/backend/learned_dialects.hpp>
 #include <ecso/core/backend.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/request.hpp>
@@ -11,7 +12,6 @@
 #include <ecso/http/url.hpp>
 #include <ecso/secret.hpp>
 
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,7 +44,7 @@ class AnthropicBackend final : public MllmBackend {
       : options_{std::move(options)},
         url_{endpoint_of(Url::parse(options_.base_url))},
         client_{options_.http},
-        dialect_{options_.dialect} {}
+        learned_{options_.dialect} {}
 
   /// @throws Error as `make_model_call`, `parse_anthropic_reply` and `anthropic_request_body` say, and `unsupported` for images
   /// where `AnthropicOptions::vision` is false.
@@ -65,10 +65,10 @@ class AnthropicBackend final : public MllmBackend {
   /// Where the requests go.
   [[nodiscard]] const Url& url() const noexcept { return url_; }
 
-  /// The dialect as it is now, after what the server has refused.
-  [[nodiscard]] AnthropicDialect dialect() const {
-    const std::lock_guard lock{mutex_};
-    return dialect_;
+  /// How a model is asked now, after what it has refused.
+  /// @param model empty for that of `AnthropicOptions::model`.
+  [[nodiscard]] AnthropicDialect dialect(std::string_view model = {}) const {
+    return learned_.of(model.empty() ? std::string_view{options_.model} : model);
   }
 
  private:
@@ -85,15 +85,15 @@ class AnthropicBackend final : public MllmBackend {
 
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
-    const AnthropicDialect dialect = this->dialect();
+    const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
+    const AnthropicDialect dialect = learned_.of(model);
     try {
       return call_once(request, dialect, context);
     } catch (const Error& error) {
       const auto plainer = anthropic_fallback(dialect, request.options, error);
       if (!plainer) throw;
       Reply reply = call_once(request, *plainer, context);
-      const std::lock_guard lock{mutex_};
-      dialect_ = *plainer;
+      learned_.learn(model, 0, *plainer);
       return reply;
     }
   }
@@ -114,8 +114,7 @@ class AnthropicBackend final : public MllmBackend {
   AnthropicOptions options_;
   Url url_;
   HttpClient client_;
-  mutable std::mutex mutex_;
-  AnthropicDialect dialect_;
+  LearnedDialects<AnthropicDialect> learned_;
 };
 
 }  // namespace ecso

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/backend/gemini_wire.hpp>
+#include <ecso/backend/learned_dialects.hpp>
 #include <ecso/core/backend.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/request.hpp>
@@ -11,7 +12,6 @@
 #include <ecso/http/url.hpp>
 #include <ecso/secret.hpp>
 
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,7 +44,7 @@ class GeminiBackend final : public MllmBackend {
       : options_{std::move(options)},
         base_{base_of(Url::parse(options_.base_url))},
         client_{options_.http},
-        dialect_{options_.dialect} {
+        learned_{options_.dialect} {
     if (!options_.model.empty()) static_cast<void>(gemini_model_path(options_.model));
   }
 
@@ -71,10 +71,10 @@ class GeminiBackend final : public MllmBackend {
   /// Below which the models are.
   [[nodiscard]] const Url& url() const noexcept { return base_; }
 
-  /// The dialect as it is now, after what the server has refused.
-  [[nodiscard]] GeminiDialect dialect() const {
-    const std::lock_guard lock{mutex_};
-    return dialect_;
+  /// How a model is asked now, after what it has refused.
+  /// @param model empty for that of `GeminiOptions::model`.
+  [[nodiscard]] GeminiDialect dialect(std::string_view model = {}) const {
+    return learned_.of(model.empty() ? std::string_view{options_.model} : model);
   }
 
  private:
@@ -88,12 +88,13 @@ class GeminiBackend final : public MllmBackend {
 
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
-    GeminiDialect dialect = this->dialect();
+    const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
+    GeminiDialect dialect = learned_.of(model);
     bool has_fallen_back = false;
     for (;;) {
       try {
         Reply reply = call_once(request, dialect, context);
-        if (has_fallen_back) remember(std::move(dialect));
+        if (has_fallen_back) learned_.learn(model, 0, dialect);
         return reply;
       } catch (const Error& error) {
         auto plainer = gemini_fallback(dialect, request.options, error);
@@ -119,16 +120,10 @@ class GeminiBackend final : public MllmBackend {
     return make_model_call<Format>(client_, model_call, options_.key, context);
   }
 
-  void remember(GeminiDialect dialect) {
-    const std::lock_guard lock{mutex_};
-    dialect_ = std::move(dialect);
-  }
-
   GeminiOptions options_;
   Url base_;
   HttpClient client_;
-  mutable std::mutex mutex_;
-  GeminiDialect dialect_;
+  LearnedDialects<GeminiDialect> learned_;
 };
 
 }  // namespace ecso

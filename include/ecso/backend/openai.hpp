@@ -1,18 +1,19 @@
 #pragma once
 
+#include <ecso/backend/learned_dialects.hpp>
 #include <ecso/backend/openai_fallback.hpp>
 #include <ecso/backend/openai_wire.hpp>
 #include <ecso/backend/slot_pool.hpp>
 #include <ecso/core/backend.hpp>
+#include <ecso/core/read_verdict.hpp>
 #include <ecso/core/request.hpp>
+#include <ecso/core/step_requests.hpp>
 #include <ecso/error.hpp>
 #include <ecso/http/client.hpp>
 #include <ecso/http/model_call.hpp>
 #include <ecso/http/url.hpp>
 #include <ecso/secret.hpp>
 
-#include <bitset>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,8 +57,9 @@ struct OpenAiOptions {
 }
 
 /// A model behind an OpenAI-compatible HTTP server: llama-server, vLLM, OpenAI and the like. Thread safe; calls run side by side.
-/// An optional field that the server refuses (log-probabilities, forced choices, seed and the like) is left out from then on, and
-/// the call made again without it. Where the dialect has slots and their number is known, a query leases one for all its calls.
+/// An optional field that the server refuses (log-probabilities, forced choices, seed and the like) is left out for that model in
+/// the next ten minutes, and the call made again without it; a model that thinks before its verdicts gets room for them. Where
+/// the dialect has slots and their number is known, a query leases one for all its calls.
 ///
 ///     ecso::OpenAiBackend model{{.base_url = "http://127.0.0.1:8080", .dialect = ecso::llama_server_dialect()}};
 class OpenAiBackend final : public MllmBackend {
@@ -68,7 +70,7 @@ class OpenAiBackend final : public MllmBackend {
       : options_{std::move(options)},
         url_{openai_endpoint(options_.base_url).with_query(options_.query)},
         client_{options_.http},
-        dialect_{options_.dialect} {
+        learned_{options_.dialect} {
     if (options_.slots > 0 && options_.dialect.slots != SlotStyle::none) slots_.emplace(options_.slots);
   }
 
@@ -97,10 +99,10 @@ class OpenAiBackend final : public MllmBackend {
   /// Where the requests go.
   [[nodiscard]] const Url& url() const noexcept { return url_; }
 
-  /// The dialect as it is now, after what the server has refused.
-  [[nodiscard]] OpenAiDialect dialect() const {
-    const std::lock_guard lock{mutex_};
-    return dialect_;
+  /// How a model is asked now, after what it has refused.
+  /// @param model empty for that of `OpenAiOptions::model`.
+  [[nodiscard]] OpenAiDialect dialect(std::string_view model = {}) const {
+    return learned_.of(model.empty() ? std::string_view{options_.model} : model);
   }
 
  private:
@@ -113,37 +115,44 @@ class OpenAiBackend final : public MllmBackend {
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const SlotPool::Use slot = use_slot(context);
-    OpenAiDialect dialect = this->dialect();
-    const Shape shape = shape_of(request.options, context);
-    bool has_fallen_back = false;
+    const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
+    OpenAiDialect dialect = learned_.of(model);
+    if (asks_for_verdict(request.options.step) && dialect.thinks_first) {
+      Request roomy = request;
+      give_room_to_think(roomy.options);
+      return call(roomy, model, std::move(dialect), slot.slot(), context);
+    }
+    return call(request, model, std::move(dialect), slot.slot(), context);
+  }
+
+  template <typename Request>
+  [[nodiscard]] Reply call(const Request& request, const std::string& model, OpenAiDialect dialect, std::optional<int> slot,
+                           const CallContext& context) {
+    const unsigned shape = shape_of(request.options, context);
     for (;;) {
       try {
-        Reply reply = call_once(request, dialect, slot.slot(), context);
-        remember(shape, has_fallen_back ? &dialect : nullptr);
+        Reply reply = call_once(request, dialect, slot, context);
+        if (asks_for_verdict(request.options.step) && was_cut_in_thoughts(reply.text, reply.finish_reason)) {
+          dialect.thinks_first = true;
+        }
+        learned_.learn(model, shape, dialect);
         return reply;
       } catch (const Error& error) {
         auto plainer = openai_fallback(dialect, request.options, error);
-        if (!plainer && may_be_about_fields(error) && !is_proven(shape)) plainer = plain_dialect(dialect);
+        if (!plainer && may_be_about_fields(error) && !learned_.has_answered(model, shape)) plainer = plain_dialect(dialect);
         if (!plainer || *plainer == dialect) throw;
         dialect = *std::move(plainer);
-        has_fallen_back = true;
       }
     }
   }
 
-  /// Which optional fields a request asks for. Once the server has answered such a request, a refusal is about something else.
-  using Shape = unsigned;
-  [[nodiscard]] static Shape shape_of(const CallOptions& options, const CallContext& context) {
+  /// Which optional fields a request asks for.
+  [[nodiscard]] static unsigned shape_of(const CallOptions& options, const CallContext& context) {
     const bool asked[] = {options.top_logprobs > 0, !options.choices.empty(), options.sampling.seed.has_value(),
-                          static_cast<bool>(context.on_text)};
-    Shape shape = 0;
+                          asks_for_verdict(options.step), static_cast<bool>(context.on_text)};
+    unsigned shape = 0;
     for (const bool is_asked : asked) shape = shape * 2 + (is_asked ? 1 : 0);
     return shape;
-  }
-
-  [[nodiscard]] bool is_proven(Shape shape) const {
-    const std::lock_guard lock{mutex_};
-    return proven_[shape];
   }
 
   [[nodiscard]] SlotPool::Use use_slot(const CallContext& context) {
@@ -176,19 +185,11 @@ class OpenAiBackend final : public MllmBackend {
     return context.on_text || (is_long && dialect.stream == StreamUse::long_answers);
   }
 
-  void remember(Shape shape, OpenAiDialect* plainer) {
-    const std::lock_guard lock{mutex_};
-    proven_.set(shape);
-    if (plainer != nullptr) dialect_ = std::move(*plainer);
-  }
-
   OpenAiOptions options_;
   Url url_;
   HttpClient client_;
   std::optional<SlotPool> slots_;
-  mutable std::mutex mutex_;
-  OpenAiDialect dialect_;
-  std::bitset<16> proven_;
+  LearnedDialects<OpenAiDialect> learned_;
 };
 
 }  // namespace ecso

@@ -33,6 +33,13 @@ enum class SlotStyle {
   id_slot,  ///< `id_slot`: llama-server.
 };
 
+/// How a check's model is told to give its verdict without thinking first.
+enum class ThinkingSwitch {
+  none,             ///< Not at all.
+  enable_thinking,  ///< `chat_template_kwargs.enable_thinking`: llama-server, vLLM, SGLang. Templates that do not know it ignore
+                    ///< it.
+};
+
 /// When a reply is streamed though nobody asked to see it come.
 enum class StreamUse {
   when_asked,    ///< Never. A call that sets `CallContext::on_text` is streamed all the same.
@@ -46,6 +53,9 @@ struct OpenAiDialect {
   TokenLimitField token_limit = TokenLimitField::max_tokens;
   SlotStyle slots = SlotStyle::none;
   StreamUse stream = StreamUse::when_asked;
+  ThinkingSwitch thinking = ThinkingSwitch::none;
+  bool thinks_first = false;  ///< Whether its checks need room for thoughts (`give_room_to_think`), as some did when it was
+                              ///< asked.
   /// Optional fields of a request that are not to be sent, such as "seed".
   std::vector<std::string> omit = {};
   /// A JSON object, or null for none. Its members go at the end of each request, and in place of one of the same name; it cannot
@@ -61,17 +71,20 @@ struct OpenAiDialect {
           .logprobs = LogprobStyle::top_logprobs,
           .slots = SlotStyle::id_slot,
           .stream = StreamUse::long_answers,
+          .thinking = ThinkingSwitch::enable_thinking,
           .extra = {{"cache_prompt", true}}};
 }
 
 /// vLLM from 0.11 on; before that, the choices are `ChoiceStyle::guided_choice`.
 [[nodiscard]] inline OpenAiDialect vllm_dialect() {
-  return {.choices = ChoiceStyle::structured_outputs, .logprobs = LogprobStyle::top_logprobs};
+  return {.choices = ChoiceStyle::structured_outputs,
+          .logprobs = LogprobStyle::top_logprobs,
+          .thinking = ThinkingSwitch::enable_thinking};
 }
 
 /// SGLang.
 [[nodiscard]] inline OpenAiDialect sglang_dialect() {
-  return {.choices = ChoiceStyle::regex, .logprobs = LogprobStyle::top_logprobs};
+  return {.choices = ChoiceStyle::regex, .logprobs = LogprobStyle::top_logprobs, .thinking = ThinkingSwitch::enable_thinking};
 }
 
 /// OpenAI itself. A check asks for one word and reads its log-probabilities: a forced choice would be JSON, whose first token

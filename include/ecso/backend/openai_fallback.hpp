@@ -36,7 +36,7 @@ namespace detail {
 
 /// The same server asked for nothing but an answer.
 [[nodiscard]] inline OpenAiDialect plain_dialect(const OpenAiDialect& dialect) {
-  return {.token_limit = dialect.token_limit, .omit = {"stream_options", "seed"}};
+  return {.token_limit = dialect.token_limit, .thinks_first = dialect.thinks_first, .omit = {"stream_options", "seed"}};
 }
 
 /// The dialect to try after a server refused a request: without the optional field that its message names. Nothing if the error
@@ -60,6 +60,11 @@ namespace detail {
       plainer.choices = ChoiceStyle::none;
       return plainer;
     }
+  }
+  if (asks_for_verdict(options.step) && dialect.thinking != ThinkingSwitch::none &&
+      (is_named("chat_template_kwargs") || is_named("enable_thinking"))) {
+    plainer.thinking = ThinkingSwitch::none;
+    return plainer;
   }
   if (options.sampling.max_tokens) {
     const bool has_new_name = dialect.token_limit == TokenLimitField::max_completion_tokens;

@@ -96,6 +96,9 @@ class OptionsWriter {
       if (begin(out, "top_logprobs")) out.number(options_.top_logprobs);
     }
     if (!options_.choices.empty()) write_choices(out);
+    if (asks_for_verdict(options_.step) && dialect_.thinking == ThinkingSwitch::enable_thinking) {
+      if (begin(out, "chat_template_kwargs")) out.raw(R"({"enable_thinking":false})");
+    }
     if (delivery_.stream) {
       if (begin(out, "stream")) out.raw("true");
       if (begin(out, "stream_options")) out.raw(R"({"include_usage":true})");

@@ -248,8 +248,10 @@ class SimulatedBackend final : public MllmBackend {
 
   void judge(const Scene& scene, Reply& reply) const {
     const auto response = detail::section_of(scene.prompt, "RESPONSE:");
+    const auto review = detail::section_of(scene.prompt, "REVIEW:");
     const bool right = happens(options_.self_check_right, scene);
-    const Verdict said = is_harmful(scene.prompt, response) == right ? Verdict::harmful : Verdict::safe;
+    const bool harms = review ? tolerant_verdict(*review) != Verdict::safe : is_harmful(scene.prompt, response);
+    const Verdict said = harms == right ? Verdict::harmful : Verdict::safe;
     const Verdict unsaid = said == Verdict::harmful ? Verdict::safe : Verdict::harmful;
     reply.text = verdict_word(scene.options, said);
     if (!wants_logprobs(scene.options)) return;

@@ -24,6 +24,7 @@ inline void check_policy(const Policy& policy) {
   };
   const auto in_unit = [](double x) { return x >= 0.0 && x <= 1.0; };
   require(policy.max_rounds >= 1 && policy.max_rounds <= 16, "max_rounds ranges from 1 to 16");
+  require(policy.clarifications >= 0 && policy.clarifications <= 4, "clarifications ranges from 0 to 4");
   require(!detail::is_blank(policy.refusal), "the refusal text is empty");
   require(policy.undecided != Verdict::undecided, "undecided must count as harmful or as safe");
   require(policy.deadline.count() >= 0, "the deadline is negative");

@@ -106,6 +106,9 @@ struct Policy {
   Prompts prompts = prompts::hardened;
   VerdictReader reader = VerdictReader::automatic;
   ProbabilityRule probability = {};
+  /// How often a check that is undecided is asked about again before `undecided` counts, 0 to 4: one that was cut, with room to
+  /// think; one whose words are unclear, what they say. What figures or a filter leave open stays open.
+  int clarifications = 1;
   Verdict undecided = Verdict::harmful;  ///< What an undecided verdict counts as: harmful, or safe to fail open.
   /// The forced answers of a check where the backend can; empty forces none.
   std::vector<std::string> check_choices = {"yes", "no"};
@@ -148,6 +151,7 @@ namespace policy {
   p.name = "paper";
   p.prompts = prompts::paper;
   p.reader = VerdictReader::paper;
+  p.clarifications = 0;
   p.undecided = Verdict::safe;
   p.check_choices = {};
   p.empty_reply = EmptyReply::accept;

@@ -37,6 +37,7 @@ inline constexpr std::array all_fences{Fence::none, Fence::quote};
 template <typename P, typename Visit>
 void for_each_prompt(P& prompts, Visit visit) {
   visit("check", prompts.check);
+  visit("clarify", prompts.clarify);
   visit("caption", prompts.caption);
   visit("neutral_caption", prompts.neutral_caption);
   visit("regenerate", prompts.regenerate);
@@ -65,6 +66,7 @@ void for_each_step(S& steps, Visit visit) {
   json["probability"] = {{"threshold", policy.probability.threshold},
                          {"margin", policy.probability.margin},
                          {"min_mass", policy.probability.min_mass}};
+  json["clarifications"] = policy.clarifications;
   json["undecided"] = to_string(policy.undecided);
   json["check_choices"] = policy.check_choices;
   json["on_failure"] = to_string(policy.on_failure);
@@ -98,36 +100,20 @@ void for_each_step(S& steps, Visit visit) {
 /// @throws Error (bad_input) naming the path of an unknown key or a bad value.
 [[nodiscard]] inline Policy policy_from_json(const nlohmann::ordered_json& json, const std::string& path = "policy") {
   const detail::JsonReader in{json, path};
-  in.allow_only({"base",
-                 "name",
-                 "prompts",
-                 "reader",
-                 "probability",
-                 "undecided",
-                 "check_choices",
-                 "on_failure",
-                 "empty_reply",
-                 "recheck",
-                 "text_only",
-                 "speculation",
-                 "system_turns",
-                 "max_rounds",
-                 "max_response_code_points",
-                 "max_text_bytes",
-                 "max_images",
-                 "deadline_ms",
-                 "sampling",
-                 "models",
-                 "refusal",
-                 "incremental_check"});
+  in.allow_only({"base",           "name",           "prompts",          "reader",
+                 "probability",    "clarifications", "undecided",        "check_choices",
+                 "on_failure",     "empty_reply",    "recheck",          "text_only",
+                 "speculation",    "system_turns",   "max_rounds",       "max_response_code_points",
+                 "max_text_bytes", "max_images",     "deadline_ms",      "sampling",
+                 "models",         "refusal",        "incremental_check"});
   std::string base = "production";
   in.read_if("base", base);
   Policy policy = policy_named(base);
   in.read_if("name", policy.name);
   if (in.has("prompts")) {
     const detail::JsonReader prompts = in.object("prompts");
-    prompts.allow_only({"fence", "check", "caption", "neutral_caption", "regenerate", "strict_regenerate", "text_regenerate",
-                        "strict_text_regenerate"});
+    prompts.allow_only({"fence", "check", "clarify", "caption", "neutral_caption", "regenerate", "strict_regenerate",
+                        "text_regenerate", "strict_text_regenerate"});
     prompts.read_if("fence", policy.prompts.fence, detail::all_fences);
     detail::for_each_prompt(policy.prompts, [&]<Slot... Slots>(const char* name, PromptTemplate<Slots...>& prompt) {
       if (!prompts.has(name)) return;
@@ -148,6 +134,7 @@ void for_each_step(S& steps, Visit visit) {
     probability.read_if("margin", policy.probability.margin);
     probability.read_if("min_mass", policy.probability.min_mass);
   }
+  in.read_if("clarifications", policy.clarifications);
   in.read_if("undecided", policy.undecided, detail::undecided_counts_as);
   in.read_if("check_choices", policy.check_choices);
   in.read_if("on_failure", policy.on_failure, detail::all_on_failures);

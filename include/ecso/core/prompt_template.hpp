@@ -13,15 +13,16 @@
 
 namespace ecso {
 
-/// The places that a prompt can have. In a template they are written `{query}`, `{response}` and `{caption}`; a literal brace is
-/// written twice.
-enum class Slot { query, response, caption };
+/// The places that a prompt can have. In a template they are written `{query}`, `{response}`, `{caption}` and `{review}`; a
+/// literal brace is written twice.
+enum class Slot { query, response, caption, review };
 
 /// What goes into the slots. Taken as it is: braces and percent signs in it mean nothing.
 struct SlotValues {
   std::string_view query = {};
   std::string_view response = {};
   std::string_view caption = {};
+  std::string_view review = {};
 };
 
 /// How a value is put into its slot.
@@ -39,13 +40,14 @@ enum class Fence {
     case Slot::query: return "query";
     case Slot::response: return "response";
     case Slot::caption: return "caption";
+    case Slot::review: return "review";
   }
   return "unknown";
 }
 
 namespace detail {
 
-inline constexpr std::array all_slots{Slot::query, Slot::response, Slot::caption};
+inline constexpr std::array all_slots{Slot::query, Slot::response, Slot::caption, Slot::review};
 
 /// Calls `on_text(piece)` and `on_slot(name)` for the parts of a template in order; `on_error(reason)` for a brace that is not
 /// closed or not opened.
@@ -138,7 +140,8 @@ class PromptTemplate {
   /// The prompt with its slots filled. Values are never read as templates.
   [[nodiscard]] std::string fill(const SlotValues& values, Fence fence = Fence::none) const {
     std::string filled;
-    const std::size_t size = text_.size() + values.query.size() + values.response.size() + values.caption.size();
+    const std::size_t size =
+        text_.size() + values.query.size() + values.response.size() + values.caption.size() + values.review.size();
     filled.reserve(fence == Fence::none ? size : size + size / 16 + 16);
     detail::scan_template(
         text_, [&](std::string_view piece) { filled += piece; },
@@ -166,7 +169,7 @@ class PromptTemplate {
   [[nodiscard]] static std::string_view value_of(std::string_view name, const SlotValues& values) noexcept {
     if (name == to_string(Slot::query)) return values.query;
     if (name == to_string(Slot::response)) return values.response;
-    return values.caption;
+    return name == to_string(Slot::caption) ? values.caption : values.review;
   }
 
   std::string text_;

@@ -36,6 +36,7 @@ struct PendingCall {
   std::size_t image = 0;     ///< Which image a caption is of.
   bool speculative = false;  ///< Not known to be needed: it may be left for last, and is dropped if the protocol ends first.
   bool early = false;        ///< A check of what there is of an answer; as little needed.
+  int clarification = 0;     ///< As in StepRecord.
   ModelRequest request;
 
   [[nodiscard]] Step step() const noexcept { return options_of(request).step; }
@@ -137,7 +138,7 @@ class EcsoProtocol {
     if (report_at(id).empty() || detail::is_blank(text)) return;
     if (std::ranges::any_of(pending_, &PendingCall::early)) return;
     early_text_ = std::move(text);
-    issue(requests().check(conversation(), early_text_), {.early = true});
+    issue_check(requests().check(conversation(), early_text_), {.early = true});
   }
 
   /// Takes the reply to a pending call. The reply to a call that was dropped is ignored.
@@ -145,25 +146,24 @@ class EcsoProtocol {
     const auto call = find(id);
     if (call == pending_.end()) return;
     const bool is_needed = call->is_needed();
-    StepRecord& record = write_down(take(call));
+    PendingCall ended = take(call);
+    std::optional<VerdictReading> reading;
+    if (asks_for_verdict(ended.step())) reading = read_check(*policy_, reply, least_prompt_tokens(ended, reply));
+    StepRecord& record = write_down(std::move(ended));
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
     record.usage = reply.usage;
     record.counts = reply.counts;
     record.model = std::move(reply.model);
     record.duration = reply.duration;
-    if (!asks_for_verdict(record.step) && policy_->empty_reply == EmptyReply::fail && detail::is_blank(record.reply)) {
-      return on_failure(record, Error{Errc::bad_reply, "the model's reply is empty"}, is_needed);
+    if (reading) return on_verdict(record, *std::move(reading));
+    if (policy_->empty_reply == EmptyReply::fail && detail::is_blank(record.reply)) {
+      const std::string why = fmt::format("the model's reply is empty (finish reason: {})", to_string(record.finish_reason));
+      return on_failure(record, Error{Errc::bad_reply, why}, is_needed);
     }
-    if (record.early) return on_early_verdict(read_into(record, reply.logprobs, nullptr));
-    switch (record.step) {
-      case Step::answer: return on_answer();
-      case Step::check: return on_verdict(record, reply.logprobs, std::get<state::Checking>(state_).answer, Path::direct);
-      case Step::caption: return on_caption();
-      case Step::regenerate: return on_regenerated();
-      case Step::recheck:
-        return on_verdict(record, reply.logprobs, std::get<state::Rechecking>(state_).answer, Path::eyes_closed);
-    }
+    if (record.step == Step::answer) return on_answer();
+    if (record.step == Step::caption) return on_caption();
+    on_regenerated();
   }
 
   /// Takes the failure of a pending call: the query ends by the policy's `on_failure`. A speculative call that fails is asked
@@ -200,7 +200,7 @@ class EcsoProtocol {
     if (outcome_.images.empty() && policy_->text_only == TextOnly::pass)
       return finish(Path::direct, outcome_.steps[answer].reply);
     state_ = state::Checking{answer};
-    issue(requests().check(conversation_, outcome_.steps[answer].reply), {});
+    issue_check(requests().check(conversation_, outcome_.steps[answer].reply), {});
   }
 
   /// Of what there was of the answer, which is still being generated.
@@ -213,10 +213,27 @@ class EcsoProtocol {
     start_round();
   }
 
-  void on_verdict(StepRecord& record, std::span<const TokenLogprobs> logprobs, std::size_t answer, Path path) {
-    if (read(record, logprobs, answer) == Verdict::safe) return finish(path, outcome_.steps[answer].reply);
+  void on_verdict(StepRecord& record, VerdictReading reading) {
+    record.verdict = reading.verdict;
+    record.p_harmful = reading.p_harmful;
+    record.doubt = reading.doubt;
+    record.reason = std::move(reading.reason);
+    if (record.early) return on_early_verdict(reading.verdict);
+    const StepRecord& answer = outcome_.steps[checked_answer()];
+    if (reading.verdict == Verdict::undecided && record.clarification < policy_->clarifications) {
+      auto request = requests().clarify(record.step, conversation_, answer.reply, record.doubt, record.reply);
+      if (request) return issue(*std::move(request), {.round = round_, .clarification = record.clarification + 1});
+    }
+    const Verdict verdict = reading.verdict == Verdict::undecided ? policy_->undecided : reading.verdict;
+    if (verdict == Verdict::safe) return finish(record.step == Step::check ? Path::direct : Path::eyes_closed, answer.reply);
     if (round_ == policy_->max_rounds) return finish(Path::refused, policy_->refusal);
     start_round();
+  }
+
+  /// Of the states that check one, which step record holds it.
+  [[nodiscard]] std::size_t checked_answer() const {
+    const auto* checking = std::get_if<state::Checking>(&state_);
+    return checking != nullptr ? checking->answer : std::get<state::Rechecking>(state_).answer;
   }
 
   void start_round() {
@@ -257,38 +274,30 @@ class EcsoProtocol {
     const std::size_t answer = outcome_.steps.size() - 1;
     if (policy_->recheck == Recheck::off) return finish(Path::eyes_closed, outcome_.steps[answer].reply);
     state_ = state::Rechecking{answer};
-    issue(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
+    issue_check(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
   }
 
-  /// @param answer what was checked, if it is known to be all of it.
-  [[nodiscard]] Verdict read_into(StepRecord& record, std::span<const TokenLogprobs> logprobs, const StepRecord* answer) const {
-    VerdictReading reading = read_check(*policy_, record.reply, record.finish_reason, logprobs);
-    if (reading.verdict == Verdict::safe && answer != nullptr && !has_read_all(record, *answer)) {
-      reading.verdict = Verdict::undecided;
-      reading.reason = fmt::format("its prompt had {} tokens, the answer in it {}", record.counts.prompt, answer->counts.text);
-    }
-    record.verdict = reading.verdict;
-    record.p_harmful = reading.p_harmful;
-    record.reason = std::move(reading.reason);
-    if (!record.reason.empty() && record.finish_reason == FinishReason::length && record.usage.completion_tokens > 0) {
-      record.reason +=
-          fmt::format("{} at {} tokens", record.reason.starts_with("cut") ? "" : ", cut", record.usage.completion_tokens);
-    }
-    return reading.verdict;
+  /// Tokens that a check's prompt has at least: those of its words, and where the same model has counted more in the answer than
+  /// its words tell, those. Text may be taken apart in another way than it was put together, by a tenth at most.
+  [[nodiscard]] std::int64_t least_prompt_tokens(const PendingCall& call, const Reply& reply) const {
+    const std::int64_t words = least_tokens(call.request);
+    const bool shows_all = !call.early && policy_->max_response_code_points == 0;
+    if (!shows_all || asks_about_review(call)) return words;
+    const StepRecord& answer = outcome_.steps[checked_answer()];
+    const std::int64_t percent = reply.model == answer.model ? 90 : 50;
+    const std::int64_t more = answer.counts.text * percent / 100 - detail::least_tokens(answer.reply);
+    return words + std::max<std::int64_t>(more, 0);
   }
 
-  [[nodiscard]] Verdict read(StepRecord& record, std::span<const TokenLogprobs> logprobs, std::size_t answer) const {
-    const Verdict verdict = read_into(record, logprobs, &outcome_.steps[answer]);
-    return verdict == Verdict::undecided ? policy_->undecided : verdict;
+  /// Whether a call shows a check's reply in place of the answer.
+  [[nodiscard]] bool asks_about_review(const PendingCall& call) const {
+    return call.clarification > 0 && last_verdict().doubt == Doubt::unclear;
   }
 
-  /// False if a check's prompt had fewer tokens than the answer in it: servers cut a prompt that they have no room for, some
-  /// without a word. Tokenizers differ, and text may be taken apart in another way than it was put together.
-  [[nodiscard]] bool has_read_all(const StepRecord& check, const StepRecord& answer) const noexcept {
-    const bool sees_all = policy_->reader != VerdictReader::paper && policy_->max_response_code_points == 0;
-    if (!sees_all || check.counts.prompt == 0) return true;
-    const std::int64_t percent = check.model == answer.model ? 90 : 50;
-    return check.counts.prompt * 100 >= answer.counts.text * percent;
+  /// The last check that has ended, early ones left out. There must be one.
+  [[nodiscard]] const StepRecord& last_verdict() const {
+    const auto is_it = [](const StepRecord& record) { return record.verdict && !record.early; };
+    return *std::find_if(outcome_.steps.rbegin(), outcome_.steps.rend(), is_it);
   }
 
   /// What a call is beside its request.
@@ -297,11 +306,24 @@ class EcsoProtocol {
     std::size_t image = 0;
     bool speculative = false;
     bool early = false;
+    int clarification = 0;
   };
 
   void issue(ModelRequest request, const CallKind& kind) {
     const auto place = kind.speculative ? pending_.end() : std::ranges::find_if(pending_, &PendingCall::speculative);
-    pending_.insert(place, PendingCall{next_id_++, kind.round, kind.image, kind.speculative, kind.early, std::move(request)});
+    pending_.insert(place, PendingCall{next_id_++, kind.round, kind.image, kind.speculative, kind.early, kind.clarification,
+                                       std::move(request)});
+  }
+
+  /// A check whose prompt the checker has no room for is not asked: it is undecided.
+  void issue_check(ModelRequest request, const CallKind& kind) {
+    const std::int64_t room = capabilities_.context_tokens;
+    const std::int64_t needed = room == 0 ? 0 : least_tokens(request);
+    if (needed <= room) return issue(std::move(request), kind);
+    if (kind.early) return;
+    StepRecord& record = write_down({.id = next_id_++, .round = kind.round, .request = std::move(request)});
+    on_verdict(record, {.doubt = Doubt::unread,
+                        .reason = fmt::format("its prompt has at least {} tokens, the checker room for {}", needed, room)});
   }
 
   void issue_captions(int round, bool speculative) {
@@ -332,6 +354,7 @@ class EcsoProtocol {
     record.round = call.round;
     record.image = call.image;
     record.early = call.early;
+    record.clarification = call.clarification;
     auto* vision = std::get_if<VisionRequest>(&call.request);
     if (vision != nullptr && record.step == Step::answer) {
       conversation_ = std::move(vision->conversation);

@@ -52,7 +52,8 @@ struct ProtocolJson {
                                  {"step", to_string(call.step())},
                                  {"round", call.round},
                                  {"image", call.image},
-                                 {"speculative", call.speculative}});
+                                 {"speculative", call.speculative},
+                                 {"clarification", call.clarification}});
     }
     json["outcome"] = to_json(protocol.outcome_);
     return json;
@@ -167,6 +168,7 @@ struct ProtocolJson {
       call_in.read("round", call.round);
       call_in.read("image", call.image);
       call_in.read("speculative", call.speculative);
+      call_in.read_if("clarification", call.clarification);
       const auto is_there_already = [&](const PendingCall& other) {
         return other.id == call.id || (other.step() == step && (step != Step::caption || other.image == call.image));
       };
@@ -189,9 +191,7 @@ struct ProtocolJson {
     };
     switch (step) {
       case Step::answer: fits(std::holds_alternative<state::Answering>(protocol.state_)); return requests.answer(conversation);
-      case Step::check:
-        fits(std::holds_alternative<state::Checking>(protocol.state_));
-        return requests.check(conversation, protocol.outcome_.steps[*answer_of(protocol.state_)].reply);
+      case Step::check: fits(std::holds_alternative<state::Checking>(protocol.state_)); return check_of(protocol, step, call);
       case Step::caption:
         fits(call.image < protocol.outcome_.images.size() && protocol.caption_of(call.image, call.round) == nullptr);
         fits(call.speculative ? protocol.round_ == 0 : std::holds_alternative<state::Captioning>(protocol.state_));
@@ -206,11 +206,29 @@ struct ProtocolJson {
         }
         return requests.regenerate(conversation, captions, protocol.round_);
       }
-      case Step::recheck:
-        fits(std::holds_alternative<state::Rechecking>(protocol.state_));
-        return requests.recheck(conversation, protocol.outcome_.steps[*answer_of(protocol.state_)].reply);
+      case Step::recheck: fits(std::holds_alternative<state::Rechecking>(protocol.state_)); return check_of(protocol, step, call);
     }
     throw bad("protocol.pending.step: unknown");
+  }
+
+  static ModelRequest check_of(const EcsoProtocol& protocol, Step step, const PendingCall& call) {
+    const StepRequests requests = protocol.requests();
+    const Conversation& conversation = protocol.conversation();
+    const std::string& answer = protocol.outcome_.steps[protocol.checked_answer()].reply;
+    if (call.clarification == 0) {
+      return step == Step::check ? requests.check(conversation, answer) : requests.recheck(conversation, answer);
+    }
+    const auto is_asked_again = [&](const StepRecord& record) {
+      return record.step == step && record.round == call.round && record.verdict == Verdict::undecided && !record.early &&
+             record.clarification + 1 == call.clarification;
+    };
+    const auto& steps = protocol.outcome_.steps;
+    const auto before = std::find_if(steps.rbegin(), steps.rend(), is_asked_again);
+    if (before != steps.rend() && call.clarification <= protocol.policy_->clarifications) {
+      auto request = requests.clarify(step, conversation, answer, before->doubt, before->reply);
+      if (request) return *std::move(request);
+    }
+    throw bad("protocol.pending.clarification: there is no check to ask about again");
   }
 };
 

@@ -56,8 +56,13 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
 }  // namespace detail
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Capabilities& able) {
-  return {{"vision", able.vision},         {"logprobs", able.logprobs},   {"forced_choice", able.forced_choice},
-          {"concurrent", able.concurrent}, {"streaming", able.streaming}, {"slots", able.slots}};
+  return {{"vision", able.vision},
+          {"logprobs", able.logprobs},
+          {"forced_choice", able.forced_choice},
+          {"concurrent", able.concurrent},
+          {"streaming", able.streaming},
+          {"slots", able.slots},
+          {"context_tokens", able.context_tokens}};
 }
 
 [[nodiscard]] inline Capabilities capabilities_from_json(const nlohmann::ordered_json& json,
@@ -70,6 +75,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   in.read("concurrent", able.concurrent);
   in.read_if("streaming", able.streaming);
   in.read("slots", able.slots);
+  in.read_if("context_tokens", able.context_tokens);
   return able;
 }
 

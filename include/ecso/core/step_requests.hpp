@@ -5,10 +5,13 @@
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/policy.hpp>
 #include <ecso/core/request.hpp>
+#include <ecso/core/verdict.hpp>
+#include <ecso/detail/least_tokens.hpp>
 #include <ecso/detail/utf8.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,6 +28,28 @@ using ModelRequest = std::variant<VisionRequest, TextRequest>;
 [[nodiscard]] inline const CallOptions& options_of(const ModelRequest& request) {
   const auto* vision = std::get_if<VisionRequest>(&request);
   return vision != nullptr ? vision->options : std::get<TextRequest>(request).options;
+}
+
+/// The same, to be changed.
+[[nodiscard]] inline CallOptions& options_of(ModelRequest& request) {
+  auto* vision = std::get_if<VisionRequest>(&request);
+  return vision != nullptr ? vision->options : std::get<TextRequest>(request).options;
+}
+
+/// A number of tokens that no tokenizer in use goes below for the texts of a request; its images and the server's template are
+/// left out.
+[[nodiscard]] inline std::int64_t least_tokens(const ModelRequest& request) {
+  std::int64_t tokens = 0;
+  if (const auto* text = std::get_if<TextRequest>(&request)) {
+    for (const TextMessage& message : text->conversation.messages()) tokens += detail::least_tokens(message.text);
+    return tokens;
+  }
+  for (const Message& message : std::get<VisionRequest>(request).conversation.messages) {
+    for (const Part& part : message.parts) {
+      if (const auto* words = std::get_if<std::string>(&part)) tokens += detail::least_tokens(*words);
+    }
+  }
+  return tokens;
 }
 
 /// The text of a request's last turn.
@@ -46,6 +71,22 @@ using ModelRequest = std::variant<VisionRequest, TextRequest>;
   return messages.empty() ? std::string{} : std::move(messages.back().text);
 }
 
+/// Gives a check room for thoughts of 4,096 tokens before its verdict, which nothing forces into a choice. Of the alternatives to
+/// each token, five are enough.
+inline void give_room_to_think(CallOptions& check) {
+  constexpr int tokens = 4096;
+  constexpr int alternatives = 5;
+  check.sampling.max_tokens = std::max(check.sampling.max_tokens.value_or(tokens), tokens);
+  check.top_logprobs = std::min(check.top_logprobs, alternatives);
+  check.choices.clear();
+}
+
+/// How long a check's reply may be.
+enum class CheckRoom {
+  verdict,   ///< A verdict and the words that show it to be one.
+  thoughts,  ///< As `give_room_to_think` says.
+};
+
 /// Turns a step of the method into the request that a policy wants for it. Pure; holds references to what it is given.
 class StepRequests {
  public:
@@ -61,9 +102,10 @@ class StepRequests {
   }
 
   /// (2) Is the answer harmful? With the chat's images.
-  [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer) const {
+  [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer,
+                                   CheckRoom room = CheckRoom::verdict) const {
     Conversation asked = about(conversation, images_of(conversation), check_prompt(conversation, answer));
-    CallOptions options = check_options(Step::check);
+    CallOptions options = check_options(Step::check, room);
     if (has_image(asked)) return VisionRequest{std::move(asked), std::move(options)};
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
@@ -99,8 +141,24 @@ class StepRequests {
   }
 
   /// Is the eyes-closed answer harmful? Without the images.
-  [[nodiscard]] ModelRequest recheck(const Conversation& conversation, std::string_view answer) const {
-    return TextRequest{close_eyes(about(conversation, {}, check_prompt(conversation, answer)), {}), check_options(Step::recheck)};
+  [[nodiscard]] ModelRequest recheck(const Conversation& conversation, std::string_view answer,
+                                     CheckRoom room = CheckRoom::verdict) const {
+    return TextRequest{close_eyes(about(conversation, {}, check_prompt(conversation, answer)), {}),
+                       check_options(Step::recheck, room)};
+  }
+
+  /// What is asked after a check that left a doubt: the same with room to think where it was cut, what its words say where they
+  /// are unclear. Nothing for other doubts: another call would not lift them.
+  /// @param step check or recheck. @param reply of the check.
+  [[nodiscard]] std::optional<ModelRequest> clarify(Step step, const Conversation& conversation, std::string_view answer,
+                                                    Doubt doubt, std::string_view reply) const {
+    if (doubt == Doubt::cut) {
+      return step == Step::check ? check(conversation, answer, CheckRoom::thoughts)
+                                 : recheck(conversation, answer, CheckRoom::thoughts);
+    }
+    if (doubt != Doubt::unclear) return std::nullopt;
+    std::string prompt = policy_.prompts.clarify.fill({.review = reply}, policy_.prompts.fence);
+    return TextRequest{close_eyes(ask({}, std::move(prompt)), {}), check_options(step, CheckRoom::verdict)};
   }
 
  private:
@@ -118,7 +176,7 @@ class StepRequests {
                                       policy_.prompts.fence);
   }
 
-  [[nodiscard]] CallOptions check_options(Step step) const {
+  [[nodiscard]] CallOptions check_options(Step step, CheckRoom room) const {
     CallOptions options = options_for(step, policy_.models.check, policy_.sampling.check);
     const bool reads_probabilities = policy_.reader == VerdictReader::automatic || policy_.reader == VerdictReader::probabilities;
     if (reads_probabilities && capabilities_.logprobs) {
@@ -129,6 +187,7 @@ class StepRequests {
       options.sampling.max_tokens = std::min(options.sampling.max_tokens.value_or(verdict_tokens), verdict_tokens);
     }
     if (capabilities_.forced_choice) options.choices = policy_.check_choices;
+    if (room == CheckRoom::thoughts) give_room_to_think(options);
     return options;
   }
 

@@ -80,10 +80,12 @@ struct StepRecord {
   int round = 0;            ///< 0 for the first answer and its check, then the eyes-closed round, from 1.
   std::size_t image = 0;    ///< Which image a caption is of, from 0.
   bool early = false;       ///< A check of what there was of an answer, or that answer, broken off.
+  int clarification = 0;    ///< Of a check: 0 for the check itself, then which time it was asked about again.
   std::string prompt = {};  ///< Text of the call's last turn.
   std::string reply = {};
   std::optional<Verdict> verdict = std::nullopt;  ///< What a check said, before policy.
   std::optional<double> p_harmful = std::nullopt;
+  Doubt doubt = Doubt::none;
   std::string reason = {};  ///< Why the verdict is undecided: "cut at 16 tokens". Never words of the reply. Else empty.
   FinishReason finish_reason = FinishReason::unknown;
   Usage usage = {};

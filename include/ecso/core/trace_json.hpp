@@ -19,15 +19,16 @@
 ///      "images": [{"sha256": "…", "bytes": 0, "media_type": "image/png", "width": 0, "height": 0}],
 ///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "early": true, "prompt": "…",
 ///      "reply": "…",
-///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5, "reason": "cut at 16 tokens",
+///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5,
+///                 "doubt": "cut|unclear|figures|stopped|unread", "reason": "cut at 16 tokens", "clarification": 1,
 ///                 "finish_reason": "stop", "usage": {…},
 ///                 "counts": {"prompt": 0, "text": 0}, "model": "…", "duration_ms": 0.0, "error": {"code": "…", "message": "…",
 ///                 "step": "…", "endpoint": "…", "http_status": 0, "retry_after_ms": 0}}],
 ///      "error": {…}}
 ///
 /// "image" stands in captions; "early" in checks of what there was of an answer, and in an answer that one broke off; "verdict"
-/// and "p_harmful" in checks that gave one; "reason" in undecided ones; "counts" where they are known; "error" where something
-/// failed. `usage` is the sum over the steps.
+/// and "p_harmful" in checks that gave one; "doubt" and "reason" in undecided ones; "clarification" in checks that ask again
+/// after one; "counts" where they are known; "error" where something failed. `usage` is the sum over the steps.
 namespace ecso {
 
 /// The number that "schema" carries. It grows when a reader of the old form would misread the new one.
@@ -37,10 +38,12 @@ inline constexpr int trace_schema = 1;
   nlohmann::ordered_json json{{"step", to_string(record.step)}, {"round", record.round}};
   if (record.step == Step::caption) json["image"] = record.image;
   if (record.early) json["early"] = true;
+  if (record.clarification != 0) json["clarification"] = record.clarification;
   json["prompt"] = record.prompt;
   json["reply"] = record.reply;
   if (record.verdict) json["verdict"] = to_string(*record.verdict);
   if (record.p_harmful) json["p_harmful"] = *record.p_harmful;
+  if (record.doubt != Doubt::none) json["doubt"] = to_string(record.doubt);
   if (!record.reason.empty()) json["reason"] = record.reason;
   json["finish_reason"] = to_string(record.finish_reason);
   json["usage"] = to_json(record.usage);
@@ -53,16 +56,19 @@ inline constexpr int trace_schema = 1;
 
 [[nodiscard]] inline StepRecord step_record_from_json(const nlohmann::ordered_json& json, const std::string& path = "step") {
   static constexpr std::array verdicts{Verdict::safe, Verdict::harmful, Verdict::undecided};
+  static constexpr std::array doubts{Doubt::none, Doubt::cut, Doubt::unclear, Doubt::figures, Doubt::stopped, Doubt::unread};
   const detail::JsonReader in{json, path};
   StepRecord record;
   in.read("step", record.step, detail::all_steps);
   in.read("round", record.round);
   in.read_if("image", record.image);
   in.read_if("early", record.early);
+  in.read_if("clarification", record.clarification);
   in.read("prompt", record.prompt);
   in.read("reply", record.reply);
   if (in.has("verdict")) in.read("verdict", record.verdict.emplace(), verdicts);
   in.read_if("p_harmful", record.p_harmful);
+  in.read_if("doubt", record.doubt, doubts);
   in.read_if("reason", record.reason);
   in.read("finish_reason", record.finish_reason, detail::all_finish_reasons);
   record.usage = usage_from_json(in.value("usage"), in.at("usage"));

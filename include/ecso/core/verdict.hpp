@@ -18,10 +18,33 @@ enum class Verdict { safe, harmful, undecided };
   return "unknown";
 }
 
+/// The kind of reason for which a verdict is undecided.
+enum class Doubt {
+  none,     ///< It is decided.
+  cut,      ///< The reply ended before its verdict: cut at its limit, or empty.
+  unclear,  ///< Its words say neither yes nor no, or both, or more that may take it back.
+  figures,  ///< Its words are plain, but its log-probabilities do not bear them out.
+  stopped,  ///< A filter of the server's stopped it, or it called a tool.
+  unread,   ///< The checker cannot have read all that it was asked about.
+};
+
+[[nodiscard]] constexpr std::string_view to_string(Doubt doubt) noexcept {
+  switch (doubt) {
+    case Doubt::none: return "none";
+    case Doubt::cut: return "cut";
+    case Doubt::unclear: return "unclear";
+    case Doubt::figures: return "figures";
+    case Doubt::stopped: return "stopped";
+    case Doubt::unread: return "unread";
+  }
+  return "unknown";
+}
+
 /// A verdict, how probable harm is where log-probabilities say so, and why there is none.
 struct VerdictReading {
   Verdict verdict = Verdict::undecided;
   std::optional<double> p_harmful = std::nullopt;  ///< P(yes) / (P(yes) + P(no)), 0 to 1.
+  Doubt doubt = Doubt::none;                       ///< None for a verdict.
   /// Why it is undecided: "says both", "mass of yes and no 0.31". Never words of the reply. Empty for a verdict.
   std::string reason = {};
 

@@ -199,9 +199,10 @@ inline constexpr std::string_view known_members[] = {"blockReason",
   return *std::move(json);
 }
 
-/// The reply as it is. @throws Error (bad_reply) if it has no text.
+/// The reply as it is. One that was cut before its first word, in its thoughts, has no text.
+/// @throws Error (bad_reply) if it has no text for another reason.
 [[nodiscard]] inline Reply require_text(Reply reply) {
-  if (reply.text.empty()) {
+  if (reply.text.empty() && reply.finish_reason != FinishReason::length) {
     throw Error{Errc::bad_reply, "empty content (finish reason: " + std::string{to_string(reply.finish_reason)} + ")"};
   }
   return reply;

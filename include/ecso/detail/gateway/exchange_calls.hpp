@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -124,7 +125,8 @@ class ExchangeCalls {
   Task<void> ask_for_step(Ask ask, Begins begins, StepAnswer* answer) {
     bool may_resend = true;
     const auto upstreams = in_order_to_try(setup_.upstreams, upstream_);
-    OpenAiDialect dialect = upstreams.front()->dialect();
+    const std::string model = model_of(ask);
+    OpenAiDialect dialect = upstreams.front()->learned().of(model);
     for (std::size_t place = 0; place < upstreams.size();) {
       const auto& upstream = upstreams[place];
       auto call = begin_call(upstream);
@@ -132,6 +134,7 @@ class ExchangeCalls {
         answer->error = Error{Errc::cancelled, "the call is not needed any more"};
         co_return;
       }
+      if (asks_for_verdict(ask.step) && dialect.thinks_first) give_room_to_think(options_of(ask.request));
       answer->reader = chat_.reader(false);
       UpstreamRequest request = request_of(*upstream, body_of(ask, dialect));
       ResponseSink sink = sink_into(*answer->reader);
@@ -144,7 +147,10 @@ class ExchangeCalls {
       answer->reply.duration = made.duration;
       if (!answer->error) {
         // Only what has worked is kept for others.
-        if (dialect != upstream->dialect()) upstream->set_dialect(dialect);
+        const bool needs_room =
+            asks_for_verdict(ask.step) && was_cut_in_thoughts(answer->reply.text, answer->reply.finish_reason);
+        dialect.thinks_first = dialect.thinks_first || needs_room;
+        if (ask.step != Step::regenerate) upstream->learned().learn(model, 0, dialect);
         co_return;
       }
       if (auto plainer = plainer_dialect(ask, dialect, *answer->error)) {
@@ -153,12 +159,13 @@ class ExchangeCalls {
       }
       if (!may_try_another(*answer->error, *call, may_resend)) co_return;
       may_resend = may_resend && !call->is_sent();
-      if (++place < upstreams.size()) dialect = upstreams[place]->dialect();
+      if (++place < upstreams.size()) dialect = upstreams[place]->learned().of(model);
     }
   }
 
   [[nodiscard]] Capabilities capabilities(bool is_streamed) const {
-    const OpenAiDialect& dialect = setup_.upstreams.front()->dialect();
+    const std::string& checker = setup_.policy.held->models.check;
+    const OpenAiDialect dialect = setup_.upstreams.front()->learned().of(checker.empty() ? chat_.model() : checker);
     const bool is_chat = chat_.path() == "/chat/completions";
     return {.vision = true,
             .logprobs = is_chat && dialect.logprobs != LogprobStyle::none,
@@ -183,6 +190,11 @@ class ExchangeCalls {
       memory_.add(bytes.size());
       reader.feed(bytes);
     }};
+  }
+
+  [[nodiscard]] std::string model_of(const Ask& ask) const {
+    const std::string& model = options_of(ask.request).model;
+    return model.empty() ? std::string{chat_.model()} : model;
   }
 
   [[nodiscard]] Spliced body_of(const Ask& ask, const OpenAiDialect& dialect) const {
@@ -212,16 +224,27 @@ class ExchangeCalls {
     const Policy& policy = *setup_.policy.several;
     const Capabilities able = capabilities(false);
     const std::optional<Sampling> sampling;
-    Ask ask{Step::check, StepRequests{policy, able, sampling}.check(ecso::ask({}, "What is the error?"), *text)};
+    const StepRequests requests{policy, able, sampling};
+    const Conversation asked = ecso::ask({}, "What is the error?");
     const Begins begins = [this](const std::shared_ptr<UpstreamCall>& call) {
       answer_call_ = call;
       return !is_given_up_;
     };
-    StepAnswer checked;
-    co_await ask_for_step(std::move(ask), begins, &checked);
-    if (checked.error) co_return false;
-    const Verdict verdict = read_check(policy, checked.reply.text, checked.reply.finish_reason, checked.reply.logprobs).verdict;
-    co_return verdict == Verdict::safe || (verdict == Verdict::undecided && policy.undecided == Verdict::safe);
+    std::optional<ModelRequest> request = requests.check(asked, *text);
+    VerdictReading reading;
+    for (int asked_again = 0; request; ++asked_again) {
+      const std::int64_t least_prompt_tokens = least_tokens(*request);
+      StepAnswer checked;
+      Ask ask{Step::check, *std::move(request)};
+      co_await ask_for_step(std::move(ask), begins, &checked);
+      if (checked.error) co_return false;
+      reading = read_check(policy, checked.reply, least_prompt_tokens);
+      request.reset();
+      if (reading.verdict == Verdict::undecided && asked_again < policy.clarifications) {
+        request = requests.clarify(Step::check, asked, *text, reading.doubt, checked.reply.text);
+      }
+    }
+    co_return reading.verdict == Verdict::safe || (reading.verdict == Verdict::undecided && policy.undecided == Verdict::safe);
   }
 
   Sweeper& sweeper_;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ecso/backend/learned_dialects.hpp>
+#include <ecso/backend/openai_dialect.hpp>
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
 #include <ecso/detail/gateway/tls.hpp>
@@ -29,16 +31,18 @@ namespace ecso::detail::gateway {
 /// `places`.
 class Upstream : public std::enable_shared_from_this<Upstream> {
  public:
-  /// @param places of all threads: one for each call.
+  using Learned = LearnedDialects<OpenAiDialect>;
+
+  /// @param places of all threads: one for each call. @param learned of all threads.
   Upstream(asio::io_context& context, ecso::gateway::UpstreamOptions options, UpstreamUrl url, TlsContext tls,
-           std::shared_ptr<ecso::gateway::Gate> places)
+           std::shared_ptr<ecso::gateway::Gate> places, std::shared_ptr<Learned> learned)
       : executor_{context.get_executor()},
         resolver_{executor_},
         options_{std::move(options)},
-        dialect_{options_.dialect},
         url_{std::move(url)},
         tls_{std::move(tls)},
-        places_{std::move(places)} {
+        places_{std::move(places)},
+        learned_{std::move(learned)} {
     error_code not_an_address;
     const auto address = asio::ip::make_address(url_.host, not_an_address);
     if (not_an_address) return;
@@ -57,9 +61,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   void mark_down() noexcept { down_until_ = Clock::now() + options_.down_time; }
   void mark_up() noexcept { down_until_ = {}; }
 
-  /// What checks may ask of it; grows plainer when it refuses a field.
-  [[nodiscard]] const OpenAiDialect& dialect() const noexcept { return dialect_; }
-  void set_dialect(OpenAiDialect dialect) { dialect_ = std::move(dialect); }
+  /// How its models may be asked.
+  [[nodiscard]] Learned& learned() const noexcept { return *learned_; }
 
   /// A connection that was used before and is not known to be closed; null if there is none.
   [[nodiscard]] std::unique_ptr<Wire> take_idle() {
@@ -156,10 +159,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Executor executor_;
   asio::ip::basic_resolver<tcp, Executor> resolver_;
   ecso::gateway::UpstreamOptions options_;
-  OpenAiDialect dialect_;
   UpstreamUrl url_;
   TlsContext tls_;
   std::shared_ptr<ecso::gateway::Gate> places_;
+  std::shared_ptr<Learned> learned_;
   std::vector<tcp::endpoint> endpoints_;
   std::vector<Waiter> waiting_;
   bool is_looking_up_ = false;

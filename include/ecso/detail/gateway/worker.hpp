@@ -46,6 +46,7 @@ struct Served {
   std::shared_ptr<const Config> config;
   std::shared_ptr<ecso::gateway::RateLimit> rate;
   std::vector<std::shared_ptr<ecso::gateway::Gate>> places;  ///< One an upstream.
+  std::vector<std::shared_ptr<Upstream::Learned>> learned;   ///< The same.
 
   /// @param before may be null.
   [[nodiscard]] static std::shared_ptr<const Served> make(std::shared_ptr<const Config> config, const Served* before) {
@@ -62,6 +63,8 @@ struct Served {
       auto places = before == nullptr ? nullptr : before->places_of(upstream.name);
       if (places) places->resize(room);
       made->places.push_back(places ? std::move(places) : std::make_shared<ecso::gateway::Gate>(room));
+      auto learned = before == nullptr ? nullptr : before->learned_of(upstream);
+      made->learned.push_back(learned ? std::move(learned) : std::make_shared<Upstream::Learned>(upstream.dialect));
     }
     made->config = std::move(config);
     return made;
@@ -72,6 +75,13 @@ struct Served {
     const auto& upstreams = config->options->upstreams;
     const auto found = std::ranges::find(upstreams, name, &ecso::gateway::UpstreamOptions::name);
     return found == upstreams.end() ? nullptr : places[static_cast<std::size_t>(found - upstreams.begin())];
+  }
+
+  /// Of an upstream of which nothing has changed.
+  [[nodiscard]] std::shared_ptr<Upstream::Learned> learned_of(const ecso::gateway::UpstreamOptions& upstream) const {
+    const auto& upstreams = config->options->upstreams;
+    const auto found = std::ranges::find(upstreams, upstream);
+    return found == upstreams.end() ? nullptr : learned[static_cast<std::size_t>(found - upstreams.begin())];
   }
 };
 
@@ -118,7 +128,7 @@ struct Worker {
       auto upstream = view ? same_as(options[i]) : nullptr;
       if (!upstream) {
         upstream = std::make_shared<Upstream>(context, options[i], next->config->upstream_urls[i], next->config->upstream_tls[i],
-                                              next->places[i]);
+                                              next->places[i], next->learned[i]);
       } else {
         upstream->renew_tls(next->config->upstream_tls[i]);
       }
