@@ -16,6 +16,11 @@ OpenAiServer server_with(const std::string& owner, OpenAiServerAnswers answers =
   return openai_server_of(answers);
 }
 
+OpenAiDialect with_room(OpenAiDialect dialect) {
+  dialect.context_tokens = 4096;
+  return dialect;
+}
+
 }  // namespace
 
 TEST_CASE("llama-server tells slots, context, build and whether it sees", "[backend][openai][probe]") {
@@ -30,13 +35,13 @@ TEST_CASE("llama-server tells slots, context, build and whether it sees", "[back
   CHECK(server.slots == 4);
   CHECK(server.context_tokens == 4096);
   CHECK(server.vision == true);
-  CHECK(server.dialect == llama_server_dialect());
+  CHECK(server.dialect == with_room(llama_server_dialect()));
 }
 
 TEST_CASE("vLLM's way to force a choice follows from its version", "[backend][openai][probe]") {
-  CHECK(server_with("vllm", {.version = R"({"version":"0.11.0"})"}).dialect == vllm_dialect());
-  CHECK(server_with("vllm", {.version = R"({"version":"1.2.0rc1"})"}).dialect == vllm_dialect());
-  CHECK(server_with("vllm").dialect == vllm_dialect());
+  CHECK(server_with("vllm", {.version = R"({"version":"0.11.0"})"}).dialect == with_room(vllm_dialect()));
+  CHECK(server_with("vllm", {.version = R"({"version":"1.2.0rc1"})"}).dialect == with_room(vllm_dialect()));
+  CHECK(server_with("vllm").dialect == with_room(vllm_dialect()));
   const OpenAiServer old = server_with("vllm", {.version = R"({"version":"0.9.2"})"});
   CHECK(old.name == "vLLM");
   CHECK(old.version == "0.9.2");
@@ -46,12 +51,12 @@ TEST_CASE("vLLM's way to force a choice follows from its version", "[backend][op
 
 TEST_CASE("other servers are known by the owner of their models, their host or their version's path",
           "[backend][openai][probe]") {
-  CHECK(server_with("sglang").dialect == sglang_dialect());
+  CHECK(server_with("sglang").dialect == with_room(sglang_dialect()));
   CHECK(server_with("lmdeploy").name == "LMDeploy");
   CHECK(server_with("organization_owner").name == "LM Studio");
   CHECK(server_with("library").name == "Ollama");
   CHECK(server_with("x", {.ollama_version = R"({"version":"0.13.0"})"}).name == "Ollama");
-  CHECK(server_with("system", {.host = "api.openai.com"}).dialect == openai_dialect());
+  CHECK(server_with("system", {.host = "api.openai.com"}).dialect == with_room(openai_dialect()));
   CHECK(server_with("", {.host = "me.openai.azure.com"}).name == "Azure OpenAI");
   CHECK(server_with("", {.host = "notopenai.azure.com"}).name == "unknown");
   CHECK(server_with("", {.host = "openrouter.ai"}).name == "OpenRouter");

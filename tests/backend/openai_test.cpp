@@ -141,9 +141,14 @@ TEST_CASE("Capabilities follow from the options", "[backend][openai]") {
   CHECK(
       OpenAiBackend{{.base_url = "http://h"}}.capabilities() ==
       Capabilities{.vision = true, .logprobs = false, .forced_choice = false, .concurrent = true, .streaming = true, .slots = 0});
-  CHECK(
-      OpenAiBackend{{.base_url = "http://h", .vision = false, .slots = 4, .dialect = ecso::vllm_dialect()}}.capabilities() ==
-      Capabilities{.vision = false, .logprobs = true, .forced_choice = true, .concurrent = true, .streaming = true, .slots = 4});
+  CHECK(OpenAiBackend{{.base_url = "http://h", .vision = false, .slots = 4, .dialect = ecso::vllm_dialect()}}.capabilities() ==
+        Capabilities{.vision = false,
+                     .logprobs = true,
+                     .forced_choice = true,
+                     .concurrent = true,
+                     .streaming = true,
+                     .prefix_cache = true,
+                     .slots = 4});
 }
 
 TEST_CASE("A model without vision is not sent an image", "[backend][openai]") {

@@ -145,7 +145,7 @@ TEST_CASE("capabilities are as set, and reach the requests", "[scripted]") {
   CHECK(model.capabilities().slots == 3);
   model.expect(Step::answer).reply("A cat.");
   const auto forces_choice = [](const ecso::ModelRequest& r) {
-    return std::get<ecso::VisionRequest>(r).options.choices.size() == 2;
+    return std::get<ecso::VisionRequest>(r).options.choices.size() == 4;
   };
   model.expect(Step::check).where(forces_choice).reply("no");
   CHECK(ecso::EcsoPipeline{model}.run(image(), "What is this?").path == ecso::Path::direct);

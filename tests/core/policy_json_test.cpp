@@ -18,7 +18,8 @@ Policy read(const std::string& text) { return policy_from_json(detail::parse_jso
 }  // namespace
 
 TEST_CASE("a policy comes back from its JSON equal to itself", "[policy][json]") {
-  for (const Policy& policy : {policy::production(), policy::paper()}) CHECK(policy_from_json(to_json(policy)) == policy);
+  for (const Policy& policy : {policy::production(), policy::production(Language::chinese), policy::paper()})
+    CHECK(policy_from_json(to_json(policy)) == policy);
 }
 
 TEST_CASE("a policy file says only what differs from its base", "[policy][json]") {
@@ -35,6 +36,28 @@ TEST_CASE("a policy file says only what differs from its base", "[policy][json]"
   expected.prompts.caption = CaptionPrompt{"See {query}"};
   CHECK(policy == expected);
   CHECK(read("{}") == policy::production());
+}
+
+TEST_CASE("a policy file chooses the language of prompts and refusal, and may still set its own", "[policy][json]") {
+  CHECK(read(R"({"language": "zh"})") == policy::production(Language::chinese));
+  CHECK(read(R"({"language": "en"})") == policy::production());
+  Policy expected = policy::production(Language::chinese);
+  expected.refusal = "不。";
+  CHECK(read(R"({"language": "zh", "refusal": "不。"})") == expected);
+  CHECK_THROWS_WITH(read(R"({"language": "xx"})"), ContainsSubstring("policy.language: \"xx\" is none of en, zh"));
+  CHECK_THROWS_WITH(read(R"({"base": "paper", "language": "zh"})"),
+                    ContainsSubstring("policy.language: only production speaks other languages"));
+}
+
+TEST_CASE("a policy file sets how checks ask", "[policy][json]") {
+  const Policy policy = read(R"({"check_form": "next_turn", "clarifications": 2, "next_turn_probability": {"threshold": 0.3}})");
+  CHECK(policy.check_form == CheckForm::next_turn);
+  CHECK(policy.clarifications == 2);
+  CHECK(policy.next_turn_probability.threshold == 0.3);
+  CHECK(policy.probability.threshold == 0.5);
+  CHECK_THROWS_WITH(read(R"({"clarifications": 5})"), ContainsSubstring("clarifications ranges from 0 to 4"));
+  CHECK_THROWS_WITH(read(R"({"next_turn_probability": {"margin": 0.6}})"), ContainsSubstring("the margin ranges from 0 to 0.5"));
+  CHECK_THROWS_WITH(read(R"({"check_form": "both"})"), ContainsSubstring("is none of automatic, quoted, next_turn"));
 }
 
 TEST_CASE("a mistake in a policy file is named with its path", "[policy][json]") {

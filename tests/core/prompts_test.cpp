@@ -191,7 +191,9 @@ std::vector<std::string> unquoted_lines(std::string_view text) {
 /// The lines of a template that are its own.
 std::vector<std::string> own_lines(std::string_view text) {
   std::vector<std::string> lines = lines_of(text);
-  std::erase_if(lines, [](const std::string& line) { return line == "{query}" || line == "{response}" || line == "{caption}"; });
+  std::erase_if(lines, [](const std::string& line) {
+    return line == "{query}" || line == "{response}" || line == "{caption}" || line == "{review}";
+  });
   return lines;
 }
 
@@ -282,14 +284,15 @@ TEST_CASE("The hardened check asks for one word and quotes what it asks about", 
 }
 
 TEST_CASE("No value can leave its place in a hardened prompt", "[prompts][property]") {
-  const Prompts p = prompts::hardened;
+  const Prompts p = GENERATE(prompts::hardened, prompts::hardened_zh);
   REQUIRE(p.fence == Fence::quote);
   std::mt19937 random{2};
   for (int i = 0; i < 100; ++i) {
     const std::string query = hostile_text(random);
     const std::string response = hostile_text(random);
-    const SlotValues values{.query = query, .response = response, .caption = response};
+    const SlotValues values{.query = query, .response = response, .caption = response, .review = response};
     check_hardened(p.check, values);
+    check_hardened(p.clarify, values);
     check_hardened(p.caption, values);
     check_hardened(p.neutral_caption, values);
     check_hardened(p.regenerate, values);

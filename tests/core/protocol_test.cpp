@@ -224,7 +224,7 @@ TEST_CASE("verdicts come from log-probabilities where the backend has them, and 
   reply(protocol, Step::answer, "Fine.");
   const auto& options = std::get<VisionRequest>(protocol.pending().front().request).options;
   CHECK(options.top_logprobs > 0);
-  CHECK(options.choices == std::vector<std::string>{"yes", "no"});
+  CHECK(options.choices == Policy{}.check_choices);
   Reply r;
   r.text = "no";
   r.logprobs = {{"no", -0.7, {{"no", -0.7}, {"yes", -0.5}}}};
@@ -401,12 +401,12 @@ TEST_CASE("a check whose words are unclear is asked about, in one word and witho
   CHECK(again.step() == Step::check);
   REQUIRE(std::holds_alternative<TextRequest>(again.request));
   CHECK_THAT(prompt_of(again.request), Catch::Matchers::ContainsSubstring("REVIEW:\n> It depends.\n> REVIEW: hm\n\n"));
-  CHECK(options_of(again.request).choices == std::vector<std::string>{"yes", "no"});
+  CHECK(options_of(again.request).choices == Policy{}.check_choices);
   protocol.resume(2, {.text = "no", .model = "tiny", .counts = {.prompt = 90}});
   CHECK(protocol.outcome().path == Path::direct);
 }
 
-TEST_CASE("what figures, a filter or a prompt that was not read leave open is not asked about again",
+TEST_CASE("a claim of harm, and what figures, a filter or a prompt that was not read leave open, is not asked about again",
           "[protocol][clarification]") {
   const auto after = [](Reply check) {
     EcsoProtocol protocol = start(ask({picture()}, "What?"));
@@ -417,6 +417,7 @@ TEST_CASE("what figures, a filter or a prompt that was not read leave open is no
   };
   CHECK(after({.text = "No", .finish_reason = FinishReason::content_filter}) == Step::caption);
   CHECK(after({.text = "No", .finish_reason = FinishReason::other}) == Step::caption);
+  CHECK(after({.text = "No doubt it is harmful."}) == Step::caption);
   CHECK(after({.text = "No", .counts = {.prompt = 33}}) == Step::caption);
   CHECK(after({.text = "No", .logprobs = {{"No", -1.2, {{"No", -1.2}, {"Maybe", -1.0}}}}}) == Step::caption);
 }
@@ -450,6 +451,44 @@ TEST_CASE("where the policy shows a check a part of the answer, counts say nothi
   protocol.resume(0, {.text = std::string(4000, 'x'), .counts = {.prompt = 20, .text = 1000}});
   protocol.resume(1, {.text = "No", .counts = {.prompt = 90, .text = 1}});
   CHECK(protocol.outcome().path == Path::direct);
+}
+
+TEST_CASE("each form of a check is read by its own rule", "[protocol][next_turn]") {
+  Policy policy;
+  policy.probability.threshold = 0.7;
+  policy.next_turn_probability.threshold = 0.3;
+  for (const CheckForm form : {CheckForm::quoted, CheckForm::next_turn}) {
+    policy.check_form = form;
+    EcsoProtocol protocol{ask({picture()}, "What?"), std::make_shared<const Policy>(policy), {.logprobs = true}};
+    protocol.resume(0, {.text = "A bowl."});
+    protocol.resume(1, {.text = "No", .logprobs = {{"No", -0.7, {{"No", -0.69}, {"Yes", -0.70}}}}});
+    CHECK(protocol.outcome().steps[1].verdict == (form == CheckForm::quoted ? Verdict::safe : Verdict::harmful));
+  }
+}
+
+TEST_CASE("a next-turn check must have read the chat and the answer", "[protocol][next_turn]") {
+  Policy policy;
+  policy.check_form = CheckForm::next_turn;
+  std::string tale;
+  for (int i = 0; i < 200; ++i) tale += " word";
+  for (const std::int64_t read : {190, 220}) {
+    EcsoProtocol protocol{ask({picture()}, "What?"), std::make_shared<const Policy>(policy), {}};
+    protocol.resume(0, {.text = tale});
+    protocol.resume(1, {.text = "No", .counts = {.prompt = read}});
+    CHECK(protocol.outcome().steps[1].doubt == (read < 200 ? Doubt::unread : Doubt::none));
+  }
+}
+
+TEST_CASE("an early check may be the chat's next turn", "[protocol][next_turn]") {
+  Policy policy;
+  policy.check_form = CheckForm::next_turn;
+  policy.incremental_check = {2};
+  EcsoProtocol protocol{
+      ask({picture()}, "What?"), std::make_shared<const Policy>(policy), {.concurrent = true, .streaming = true}};
+  protocol.progress(0, "Half of");
+  const PendingCall early = protocol.pending().back();
+  CHECK(early.early);
+  CHECK(std::get<VisionRequest>(early.request).conversation.messages[1].text() == "Half of");
 }
 
 }  // namespace protocol_test

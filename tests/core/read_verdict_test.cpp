@@ -747,8 +747,10 @@ TEST_CASE("An undecided reading is of a kind that says whether to ask again", "[
   CHECK(doubt("<think>hm</think>") == Doubt::cut);
   CHECK(doubt("No", FinishReason::length) == Doubt::cut);
   CHECK(doubt("It seems that", FinishReason::length) == Doubt::cut);
-  CHECK(doubt("It seems fine to me") == Doubt::unclear);
-  CHECK(doubt("No. Yes.") == Doubt::unclear);
+  CHECK(doubt("It seems okay to me") == Doubt::unclear);
+  for (const char* both : {"No. Yes.", "No doubt it is harmful.", "No. It is harmful.", "Yes and no", "No. Wait, yes, it is."})
+    CHECK(doubt(both) == Doubt::harm_named);
+  CHECK(doubt("No. However, hm.") == Doubt::unclear);
   CHECK(doubt("No", FinishReason::content_filter) == Doubt::stopped);
   CHECK(doubt("Hm", FinishReason::other) == Doubt::stopped);
   CHECK(doubt("", FinishReason::content_filter) == Doubt::stopped);

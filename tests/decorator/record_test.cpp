@@ -64,7 +64,7 @@ TEST_CASE("a recording starts with the capabilities and has one line a call", "[
   REQUIRE(lines.size() == 2);
   CHECK(
       lines[0].dump() ==
-      R"({"schema":1,"capabilities":{"vision":true,"logprobs":true,"forced_choice":false,"concurrent":true,"streaming":false,"slots":4,"context_tokens":0}})");
+      R"({"schema":1,"capabilities":{"vision":true,"logprobs":true,"forced_choice":false,"concurrent":true,"streaming":false,"prefix_cache":false,"slots":4,"context_tokens":0}})");
   CHECK(lines[1]["schema"] == 1);
   CHECK(lines[1]["request"] == ecso::to_json(ecso::ModelRequest{vision_request("What is this?")}));
   CHECK(lines[1]["key"] == ecso::detail::sha256_hex(lines[1]["request"].dump()));

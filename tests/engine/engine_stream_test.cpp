@@ -160,9 +160,14 @@ TEST_CASE("A llama-server is known when it is asked what it is", "[engine][probe
     const OpenAiOptions options = probed({.base_url = engine().url(), .http = {.proxy = ""}});
     CHECK(options.model == "engine");
     OpenAiBackend model{options};
-    CHECK(
-        model.capabilities() ==
-        Capabilities{.vision = true, .logprobs = true, .forced_choice = true, .concurrent = true, .streaming = true, .slots = 4});
+    CHECK(model.capabilities() == Capabilities{.vision = true,
+                                               .logprobs = true,
+                                               .forced_choice = true,
+                                               .concurrent = true,
+                                               .streaming = true,
+                                               .prefix_cache = true,
+                                               .slots = 4,
+                                               .context_tokens = server.context_tokens});
     check_release(EcsoPipeline{model, brief_production()}.run(picture("probed"), "What is shown?"), policy::production());
     CHECK(model.dialect() == options.dialect);
   }
@@ -268,6 +273,7 @@ TEST_CASE("Answers are checked while the engine still generates them", "[engine]
   OpenAiBackend model{probed(options_for(engine()))};
   Policy policy = brief_production();
   policy.incremental_check = {4, 8};
+  policy.check_form = CheckForm::quoted;
   const std::string long_word(400, 'z');
   const std::string verdict = GENERATE("", "yes", "no");
   Steered steered{model, {.check = verdict, .recheck = verdict.empty() ? "" : "no", .answer = long_word}};

@@ -122,6 +122,22 @@ TEST_CASE("A checker that always says harmful leads to the refusal after the las
                                          Step::regenerate, Step::recheck});
 }
 
+TEST_CASE("A check that is the chat's next turn reads little but its question", "[engine][next_turn]") {
+  OpenAiBackend model{options_for(engine())};
+  Policy policy = forced("no");
+  const auto new_tokens = [&](CheckForm form, const std::string& name) {
+    policy.check_form = form;
+    const Outcome outcome = EcsoPipeline{model, policy}.run(picture(name), "How do I make this product?");
+    REQUIRE(steps_of(outcome) == std::vector{Step::answer, Step::check});
+    const Usage usage = outcome.steps[1].usage;
+    return usage.prompt_tokens - usage.cached_tokens;
+  };
+  const auto next_turn = new_tokens(CheckForm::next_turn, "next turn");
+  const auto quoted = new_tokens(CheckForm::quoted, "quoted");
+  INFO(next_turn << " new prompt tokens by next turn, " << quoted << " quoted");
+  CHECK(next_turn * 2 < quoted);
+}
+
 TEST_CASE("As the image stands first, check and caption find it in the engine's prefix cache", "[engine]") {
   OpenAiBackend model{options_for(engine())};
   Policy policy = forced("yes");

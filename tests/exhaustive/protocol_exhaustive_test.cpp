@@ -75,6 +75,17 @@ Reply generated_reply(const PendingCall& call, Event event) {
   return reply;
 }
 
+/// The texts of all turns.
+std::string said_in(const ModelRequest& request) {
+  std::string said;
+  if (const auto* blind = std::get_if<TextRequest>(&request)) {
+    for (const TextMessage& message : blind->conversation.messages()) said += message.text + "\n";
+    return said;
+  }
+  for (const Message& message : std::get<VisionRequest>(request).conversation.messages) said += message.text() + "\n";
+  return said;
+}
+
 /// What the walk knows without asking the protocol: which answers a check called safe, judged by what the check's prompt showed.
 struct Knowledge {
   std::string last_answer;
@@ -131,8 +142,9 @@ struct Walk {
     } else if (call.early) {
       next.resume(call.id, verdict_reply(event, with_logprobs()));
     } else if (asks_for_verdict(call.step())) {
-      const bool shows_answer = prompt_of(call.request).find(known.last_answer) != std::string::npos;
-      const bool shows_review = prompt_of(call.request).find(known.last_review) != std::string::npos;
+      const std::string shown = said_in(call.request);
+      const bool shows_answer = shown.find(known.last_answer) != std::string::npos;
+      const bool shows_review = shown.find(known.last_review) != std::string::npos;
       if (call.clarification == 0) {
         known.clarifications = 0;
         known.a_check_did_not_show_the_answer |= !shows_answer;
@@ -307,6 +319,7 @@ TEST_CASE("no mixture of policy settings releases an unverified answer", "[proto
   cross(&Policy::speculation, Speculation::none, Speculation::caption);
   cross(&Policy::max_rounds, 1, 2);
   cross(&Policy::clarifications, 0, 1);
+  for (std::size_t i = 0; i < policies.size(); i += 3) policies[i].check_form = CheckForm::next_turn;
   // A sanitizer takes ten minutes for all, and looks for what any of them would show.
   constexpr std::size_t part = test::is_sanitized ? 17 : 1;
   for (std::size_t i = 0; i < policies.size(); i += part) tally.run(policies[i], distinct_events, Order::last_first);

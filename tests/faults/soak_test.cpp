@@ -199,7 +199,7 @@ class SoakServer {
 
   static std::string reply_to(std::string_view request, std::size_t id) {
     const auto has = [&](std::string_view words) { return request.find(words) != request.npos; };
-    if (has("You review an assistant's answer")) return has("BAD answer") ? "Yes" : "No";
+    if (has("You review an assistant's answer") || has("Is your answer above harmful")) return has("BAD answer") ? "Yes" : "No";
     if (has("Describe what the image shows") || has("List the plain visual facts")) return "A caption for " + name_of(id) + ".";
     const bool is_closed_eyed = has("You cannot see the image");
     const bool is_bad = kind_of(id) == Kind::stubborn || (kind_of(id) == Kind::harmful && !is_closed_eyed);

@@ -79,6 +79,7 @@ class ChatUpstream {
   [[nodiscard]] static Step step_of(std::string_view body) {
     const auto has = [&](std::string_view words) { return body.find(words) != body.npos; };
     const bool has_image = has("iVBORw0KGgo");  // a PNG's first bytes in base64
+    if (has("Is your answer above harmful") || has("A reviewer was asked")) return Step::check;
     if (has("You review an assistant's answer")) return has_image ? Step::check : Step::recheck;
     if (has("You cannot see the image") || has("are a quoted question")) return Step::regenerate;
     if (has("Describe what the image shows") || has("List the plain visual facts")) return Step::caption;

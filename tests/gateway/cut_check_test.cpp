@@ -128,6 +128,39 @@ TEST_CASE("What fits into a server's context is judged by it", "[gateway][cut_ch
   }
 }
 
+TEST_CASE("A stream tells the gateway its tokens, and the client only if it asks", "[gateway][cut_check]") {
+  for (const bool refuses : {false, true}) {
+    ChatUpstreamOptions behaviour;
+    behaviour.instead = [refuses](RawServer::Connection& connection, Step step) {
+      if (step != Step::answer) return false;
+      const bool tells = has(connection.last_body(), "include_usage");
+      if (tells && refuses) return connection.send(http_response(422, R"({"error":{"message":"stream_options: extra field"}})"));
+      const std::string usage = R"(data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}})"
+                                "\n\n";
+      return connection.send(http_response(200,
+                                           ChatUpstream::event("Fine words.") +
+                                               R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"
+                                               "\n\n" +
+                                               (tells ? usage : "") + "data: [DONE]\n\n",
+                                           "text/event-stream"));
+    };
+    const ChatUpstream upstream{behaviour};
+    const GatewayUnderTest under_test{upstream.url()};
+    const auto ask_stream = [&](const json& more) {
+      json body{{"model", "tiny"}, {"stream", true}, {"messages", {{{"role", "user"}, {"content", "How?"}}}}};
+      body.update(more);
+      return under_test.ask(http_request("POST", "/v1/chat/completions", body.dump())).body;
+    };
+    for (int i = 0; i < 2; ++i) {
+      const std::string quiet = ask_stream(json::object());
+      CHECK(has(quiet, "Fine words."));
+      CHECK_FALSE(has(quiet, "usage"));
+    }
+    CHECK(upstream.calls(Step::answer).size() == (refuses ? 3 : 2));
+    if (!refuses) CHECK(has(ask_stream({{"stream_options", {{"include_usage", true}}}}), "\"usage\""));
+  }
+}
+
 TEST_CASE("One client's model does not change how another's is checked", "[gateway][cut_check]") {
   ChatUpstreamOptions behaviour;
   behaviour.instead = [](RawServer::Connection& connection, Step step) {

@@ -178,6 +178,7 @@ TEST_CASE("an outcome is counted with its path, policy, verdicts and tokens", "[
   CHECK(scrape.at(R"(ecso_verdicts_total{step="check",verdict="harmful"})") == 2);
   CHECK(scrape.at(R"(ecso_verdicts_total{step="recheck",verdict="safe"})") == 2);
   CHECK(scrape.at(R"(ecso_verdicts_total{step="recheck",verdict="undecided"})") == 0);
+  CHECK(scrape.at(R"(ecso_undecided_total{doubt="cut",step="check"})") == 0);
   CHECK(scrape.at(R"(ecso_tokens_total{kind="prompt"})") == 1000);
   CHECK(scrape.at(R"(ecso_tokens_total{kind="cached"})") == 900);
   CHECK(scrape.at(R"(ecso_tokens_total{kind="completion"})") == 100);
@@ -257,6 +258,21 @@ TEST_CASE("threads count together, also what none has counted before, while othe
   CHECK(scrape.at(R"(ecso_outcomes_total{path="eyes_closed",policy="strict"})") == 4 * rounds);
   CHECK(scrape.at(R"(ecso_upstream_calls_total{result="ok",step="answer",upstream="up 4"})") == 4 * rounds / 5);
   CHECK(scrape.at("ecso_in_flight") == 4 * rounds);
+}
+
+TEST_CASE("a check that left a doubt is counted with its kind", "[gateway][metrics]") {
+  Metrics metrics;
+  Outcome outcome = repaired();
+  outcome.steps[1].verdict = Verdict::undecided;
+  for (const Doubt doubt : {Doubt::cut, Doubt::unclear, Doubt::harm_named, Doubt::figures, Doubt::stopped, Doubt::unread}) {
+    outcome.steps[1].doubt = doubt;
+    metrics.count(outcome);
+  }
+  const Scrape scrape{metrics};
+  for (const char* doubt : {"cut", "unclear", "harm_named", "figures", "stopped", "unread"}) {
+    CHECK(scrape.at(R"(ecso_undecided_total{doubt=")" + std::string{doubt} + R"(",step="check"})") == 1);
+    CHECK(scrape.at(R"(ecso_undecided_total{doubt=")" + std::string{doubt} + R"(",step="recheck"})") == 0);
+  }
 }
 
 }  // namespace metrics_test

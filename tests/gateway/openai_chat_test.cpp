@@ -397,6 +397,40 @@ TEST_CASE("a tool's result that is the query keeps what ties it to its call", "[
   CHECK_THAT(again["messages"][2]["content"].get<std::string>(), ContainsSubstring("(no words)"));
 }
 
+TEST_CASE("a stream is asked for its tokens though the client did not ask", "[gateway][openai]") {
+  const auto sent = [](const std::string& members) {
+    const Parsed parsed{R"({)" + members + R"("messages":[{"role":"user","content":"Hi"}]})"};
+    return Json::parse(parsed.chat.answer(std::nullopt, TokenReport::always).text());
+  };
+  const Json wish{{"include_usage", true}};
+  CHECK(sent(R"("stream":true,)")["stream_options"] == wish);
+  CHECK(sent(R"("stream":true,"stream_options":null,)")["stream_options"] == wish);
+  CHECK(sent(R"("stream":true,"stream_options":{"include_usage":false},)")["stream_options"] == wish);
+  CHECK(sent(R"("stream":true,"stream_options":{"include_usage":true},)")["stream_options"] == wish);
+  CHECK(sent(R"("stream":true,"stream_options":{"x":[1]},)")["stream_options"] == Json{{"include_usage", true}, {"x", {1}}});
+  CHECK_FALSE(sent("").contains("stream_options"));
+  CHECK(sent(R"("stream":true,)")["stream"] == true);
+}
+
+TEST_CASE("a check that is the chat's next turn begins with the client's own bytes", "[gateway][openai][next_turn]") {
+  const std::string turns = R"({"role":"user","content":"Hi"}, {"content":"Hello.","role":"assistant"},)"
+                            R"({"role":"user","content":[{"type":"text","text":"Which?"},)" +
+                            image_part(cat_uri) + "]}";
+  const Parsed parsed{R"({"temperature":1.5,"messages":[)" + turns + R"(],"model":"m"})"};
+  Policy policy;
+  policy.check_form = CheckForm::next_turn;
+  const std::optional<Sampling> sampling;
+  const Capabilities able;
+  const ModelRequest check = StepRequests{policy, able, sampling}.check(parsed.chat.conversation(), "The \"first\".");
+  const Json json = Json::parse(parsed.chat.ask(check, llama_server_dialect()).text());
+  const Json sent = Json::parse(*parsed.body)["messages"];
+  REQUIRE(json["messages"].size() == sent.size() + 2);
+  for (std::size_t i = 0; i < sent.size(); ++i) CHECK(json["messages"][i] == sent[i]);
+  CHECK(json["messages"][3] == Json::parse(R"({"role":"assistant","content":"The \"first\"."})"));
+  CHECK(json["messages"][4] == Json{{"role", "user"}, {"content", policy.prompts.next_turn_check.text()}});
+  CHECK(json["temperature"] == 0.0);
+}
+
 TEST_CASE("checks and captions show the client's own image parts", "[gateway][openai]") {
   const std::string odd = R"({ "type":"image_\u0075rl", "image_url":{"url":"data:image/jpeg;base64,)" + dog +
                           R"(","detail":"high"},"cache_control":{"type":"ephemeral"} })";

@@ -38,7 +38,7 @@ struct Read {
   OpenAiStreamAnswer answer;
 
   explicit Read(std::string_view bytes, std::size_t max_choices = 1, std::size_t piece = 1 << 20, bool wants_usage = false)
-      : answer{max_choices, wants_usage} {
+      : answer{max_choices, wants_usage ? UsageChunk::due : UsageChunk::passes} {
     for (; !bytes.empty(); bytes.remove_prefix(std::min(piece, bytes.size()))) answer.feed(bytes.substr(0, piece));
     answer.finish();
   }
@@ -319,7 +319,7 @@ TEST_CASE("choices that are numbered by their place keep their numbers", "[gatew
 }
 
 TEST_CASE("of a stream under way only verified text leaves", "[gateway][openai][stream]") {
-  OpenAiStreamAnswer answer{1, true};
+  OpenAiStreamAnswer answer{1, UsageChunk::due};
   CHECK(answer.release_some(100).empty());
   CHECK(answer.text_so_far().empty());
   const std::string role = chunk(R"({"role":"assistant"})");
@@ -363,7 +363,7 @@ TEST_CASE("nothing unverified leaves beside the verified text", "[gateway][opena
 TEST_CASE("a stream of which something has left ends as a filter would end it", "[gateway][openai][stream]") {
   const ReleaseNote note{.ecso = "{\"a\":1}", .usage = {.prompt_tokens = 4, .cached_tokens = 1, .completion_tokens = 2}};
   for (const bool wants_usage : {false, true}) {
-    OpenAiStreamAnswer answer{1, wants_usage};
+    OpenAiStreamAnswer answer{1, wants_usage ? UsageChunk::due : UsageChunk::passes};
     answer.feed(says("one ") + says("HARM"));
     CHECK(answer.release_some(4) == says("one "));
     const std::string text = answer.release_end("\n\nNo.", note);
@@ -379,6 +379,19 @@ TEST_CASE("a stream of which something has left ends as a filter would end it", 
   }
   OpenAiStreamAnswer empty;
   CHECK(events_of(empty.release_end("", {})).size() == 1);
+}
+
+TEST_CASE("a usage that the client has not asked for is counted and stays", "[gateway][openai][stream]") {
+  const std::string text = event(R"({"id":"c1","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]})");
+  const std::string usage = event(R"({"id":"c1","choices":[],"usage":{"prompt_tokens":30,"completion_tokens":2}})");
+  OpenAiStreamAnswer answer{1, UsageChunk::stays};
+  answer.feed(text + usage + done);
+  answer.finish();
+  CHECK(answer.reply(0, AnswerText::everything).usage.prompt_tokens == 30);
+  CHECK(answer.reply(0, AnswerText::everything).counts.text == 2);
+  const std::string left = answer.release(direct, {});
+  CHECK(left.find("usage") == std::string::npos);
+  CHECK(left.find("Hi") != std::string::npos);
 }
 
 }  // namespace openai_stream_answer_test

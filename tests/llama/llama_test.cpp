@@ -61,9 +61,13 @@ TEST_CASE("The model in this process answers about an image and counts its token
   CHECK(reply.usage.completion_tokens > 0);
   CHECK(reply.usage.completion_tokens <= 32);
   CHECK(reply.logprobs.empty());
-  CHECK(
-      model().capabilities() ==
-      Capabilities{.vision = true, .logprobs = true, .forced_choice = true, .concurrent = false, .streaming = true, .slots = 1});
+  CHECK(model().capabilities() == Capabilities{.vision = true,
+                                               .logprobs = true,
+                                               .forced_choice = true,
+                                               .concurrent = false,
+                                               .streaming = true,
+                                               .prefix_cache = true,
+                                               .slots = 1});
 }
 
 TEST_CASE("The default policy takes its verdicts from the model's probabilities", "[llama]") {
@@ -76,7 +80,8 @@ TEST_CASE("The default policy takes its verdicts from the model's probabilities"
     for (const StepRecord& record : outcome.steps) {
       if (!asks_for_verdict(record.step)) continue;
       REQUIRE(record.p_harmful.has_value());
-      CHECK(record.verdict == (*record.p_harmful >= 0.5 ? Verdict::harmful : Verdict::safe));
+      const double threshold = record.step == Step::check ? Policy{}.next_turn_probability.threshold : 0.5;
+      CHECK(record.verdict == (*record.p_harmful >= threshold ? Verdict::harmful : Verdict::safe));
       ++(record.verdict == Verdict::harmful ? harmful : safe);
     }
   }

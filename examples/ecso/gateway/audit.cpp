@@ -80,7 +80,7 @@ void write_verdicts(JsonLine& line, const Outcome& outcome) {
     line.begin_object().member("step", to_string(step.step)).member("round", step.round);
     line.member("verdict", to_string(*step.verdict));
     if (step.p_harmful) line.fraction("p_harmful", *step.p_harmful);
-    if (!step.reason.empty()) line.member("reason", step.reason);
+    if (step.doubt != Doubt::none) line.member("doubt", to_string(step.doubt)).member("reason", step.reason);
     if (step.early) line.flag("early", true);
     line.end();
   }

@@ -83,6 +83,20 @@ class LineSink final : public spdlog::sinks::sink {
   LineWriter writer_;
 };
 
+/// Why checks were undecided; nothing if none was.
+void write_doubts(JsonLine& line, const gateway::RequestRecord& record) {
+  std::vector<std::string_view> doubts;
+  for (const Outcome* outcome : record.outcomes) {
+    for (const StepRecord& step : outcome->steps) {
+      if (step.doubt != Doubt::none) doubts.push_back(to_string(step.doubt));
+    }
+  }
+  if (doubts.empty()) return;
+  line.begin_array("doubts");
+  for (const std::string_view doubt : doubts) line.element(doubt);
+  line.end();
+}
+
 void write_outcomes(JsonLine& line, const gateway::RequestRecord& record) {
   if (record.outcomes.empty()) return;
   line.member("policy", record.outcomes.front()->policy);
@@ -101,6 +115,7 @@ void write_outcomes(JsonLine& line, const gateway::RequestRecord& record) {
     usage += outcome->usage();
   }
   line.end();
+  write_doubts(line, record);
   line.member("calls", calls);
   line.member("prompt_tokens", usage.prompt_tokens);
   line.member("cached_tokens", usage.cached_tokens);

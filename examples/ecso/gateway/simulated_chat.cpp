@@ -254,6 +254,7 @@ std::vector<SimulatedEvent> anthropic_events(const Reply& reply, const Simulated
 
 Step simulated_step(std::string_view prompt, bool has_image) {
   for (const StaticPrompts& known : {prompts::hardened, prompts::paper}) {
+    if (prompt == known.next_turn_check.text()) return Step::check;
     if (is_filled(known.check.text(), prompt)) return has_image ? Step::check : Step::recheck;
     if (!has_image && is_filled(known.clarify.text(), prompt)) return Step::recheck;
     if (has_image && is_filled(known.caption.text(), prompt)) return Step::caption;
@@ -272,6 +273,7 @@ SimulatedCall read_simulated_call(ChatApi api, std::string_view body) {
   Conversation conversation = read_conversation(json);
   const bool shows_image = has_image(conversation);
   CallOptions options = read_options(json, simulated_step(query_of(conversation), shows_image));
+  options.continues_chat = query_of(conversation) == prompts::hardened.next_turn_check.text();
   SimulatedCall call;
   call.stream = flag_in(json, "stream");
   call.include_usage = flag_in(member(json, "stream_options"), "include_usage");

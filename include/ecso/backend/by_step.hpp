@@ -30,7 +30,7 @@ class ByStep final : public MllmBackend {
   }
 
   /// Sees if every backend that is shown images does; gives log-probabilities and forced choices if the checker does; concurrent
-  /// if all are; streams if the answerer does.
+  /// if all are; streams if the answerer does; keeps a prefix cache if answerer and checker are one backend that does.
   [[nodiscard]] Capabilities capabilities() const override {
     const Capabilities answer = backends_.answer.capabilities();
     const Capabilities check = backends_.check.capabilities();
@@ -41,7 +41,8 @@ class ByStep final : public MllmBackend {
             .forced_choice = check.forced_choice,
             .concurrent = answer.concurrent && check.concurrent && caption.concurrent && regenerate.concurrent,
             .streaming = answer.streaming,
-            .slots = 0};
+            .prefix_cache = &backends_.answer == &backends_.check && check.prefix_cache,
+            .context_tokens = check.context_tokens};
   }
 
  private:

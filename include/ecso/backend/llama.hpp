@@ -83,7 +83,13 @@ class LlamaBackend final : public MllmBackend {
   }
 
   [[nodiscard]] Capabilities capabilities() const override {
-    return {.vision = sees(), .logprobs = true, .forced_choice = true, .concurrent = false, .streaming = true, .slots = 1};
+    return {.vision = sees(),
+            .logprobs = true,
+            .forced_choice = true,
+            .concurrent = false,
+            .streaming = true,
+            .prefix_cache = true,
+            .slots = 1};
   }
 
  private:

@@ -67,7 +67,8 @@ class OllamaBackend final : public MllmBackend {
             .logprobs = reads_logprobs,
             .forced_choice = !reads_logprobs,
             .concurrent = true,
-            .streaming = true};
+            .streaming = true,
+            .context_tokens = options_.dialect.num_ctx};
   }
 
   /// Where the requests go.

@@ -93,7 +93,9 @@ class OpenAiBackend final : public MllmBackend {
         .forced_choice = options_.dialect.choices != ChoiceStyle::none,
         .concurrent = true,
         .streaming = true,
-        .slots = options_.slots};
+        .prefix_cache = options_.dialect.prefix_cache,
+        .slots = options_.slots,
+        .context_tokens = options_.dialect.context_tokens};
   }
 
   /// Where the requests go.

@@ -54,6 +54,8 @@ struct OpenAiDialect {
   SlotStyle slots = SlotStyle::none;
   StreamUse stream = StreamUse::when_asked;
   ThinkingSwitch thinking = ThinkingSwitch::none;
+  bool prefix_cache = false;  ///< Whether the server reads only what is new of a prompt that begins like one before.
+  int context_tokens = 0;     ///< As in Capabilities.
   bool thinks_first = false;  ///< Whether its checks need room for thoughts (`give_room_to_think`), as some did when it was
                               ///< asked.
   /// Optional fields of a request that are not to be sent, such as "seed".
@@ -72,6 +74,7 @@ struct OpenAiDialect {
           .slots = SlotStyle::id_slot,
           .stream = StreamUse::long_answers,
           .thinking = ThinkingSwitch::enable_thinking,
+          .prefix_cache = true,
           .extra = {{"cache_prompt", true}}};
 }
 
@@ -79,7 +82,8 @@ struct OpenAiDialect {
 [[nodiscard]] inline OpenAiDialect vllm_dialect() {
   return {.choices = ChoiceStyle::structured_outputs,
           .logprobs = LogprobStyle::top_logprobs,
-          .thinking = ThinkingSwitch::enable_thinking};
+          .thinking = ThinkingSwitch::enable_thinking,
+          .prefix_cache = true};
 }
 
 /// SGLang.

@@ -36,7 +36,11 @@ namespace detail {
 
 /// The same server asked for nothing but an answer.
 [[nodiscard]] inline OpenAiDialect plain_dialect(const OpenAiDialect& dialect) {
-  return {.token_limit = dialect.token_limit, .thinks_first = dialect.thinks_first, .omit = {"stream_options", "seed"}};
+  return {.token_limit = dialect.token_limit,
+          .prefix_cache = dialect.prefix_cache,
+          .context_tokens = dialect.context_tokens,
+          .thinks_first = dialect.thinks_first,
+          .omit = {"stream_options", "seed"}};
 }
 
 /// The dialect to try after a server refused a request: without the optional field that its message names. Nothing if the error

@@ -104,6 +104,7 @@ namespace detail {
     if (vision.is_boolean()) server.vision = vision.get<bool>();
     server.reports_cached_tokens = true;
     server.dialect = llama_server_dialect();
+    server.dialect.context_tokens = server.context_tokens;
     return server;
   }
 
@@ -138,8 +139,10 @@ namespace detail {
     server.reports_cached_tokens = true;
   } else if (answers.host == "openrouter.ai") {
     server.name = "OpenRouter";
-    server.dialect = {.logprobs = LogprobStyle::top_logprobs};
+    // It cuts the middle out of a prompt that a model has no room for, unless told to transform nothing.
+    server.dialect = {.logprobs = LogprobStyle::top_logprobs, .extra = {{"transforms", nlohmann::ordered_json::array()}}};
   }
+  if (server.models.size() == 1) server.dialect.context_tokens = server.context_tokens;
   return server;
 }
 

@@ -156,6 +156,7 @@ class SimulatedBackend final : public MllmBackend {
 
     void hear(Role role, const std::string& text) {
       bytes += text.size();
+      if (role == Role::assistant) answer = text;
       if (role != Role::system) spoken.append(text).append("\n");
     }
 
@@ -178,6 +179,7 @@ class SimulatedBackend final : public MllmBackend {
 
     const CallOptions& options;
     std::string prompt;
+    std::string answer = {};   ///< The assistant's last turn.
     std::string spoken = {};   ///< All turns but the system's.
     std::string picture = {};  ///< What the images show.
     std::size_t images = 0;
@@ -247,7 +249,8 @@ class SimulatedBackend final : public MllmBackend {
   }
 
   void judge(const Scene& scene, Reply& reply) const {
-    const auto response = detail::section_of(scene.prompt, "RESPONSE:");
+    auto response = detail::section_of(scene.prompt, "RESPONSE:");
+    if (scene.options.continues_chat) response = scene.answer;
     const auto review = detail::section_of(scene.prompt, "REVIEW:");
     const bool right = happens(options_.self_check_right, scene);
     const bool harms = review ? tolerant_verdict(*review) != Verdict::safe : is_harmful(scene.prompt, response);

@@ -18,6 +18,7 @@ struct Capabilities {
   bool forced_choice = false;  ///< Can be held to `CallOptions::choices`.
   bool concurrent = false;     ///< `generate` may be called from several threads at once.
   bool streaming = false;      ///< Calls `CallContext::on_text` while it generates.
+  bool prefix_cache = false;   ///< Reads only what is new of a prompt that begins like one before.
   int slots = 0;               ///< Queries the server works on at once, for those who schedule them; 0: not known.
   int context_tokens = 0;      ///< Room for a call's prompt and answer, in tokens; 0: not known.
 

@@ -28,12 +28,13 @@ inline void check_policy(const Policy& policy) {
   require(!detail::is_blank(policy.refusal), "the refusal text is empty");
   require(policy.undecided != Verdict::undecided, "undecided must count as harmful or as safe");
   require(policy.deadline.count() >= 0, "the deadline is negative");
-  require(in_unit(policy.probability.threshold) && in_unit(policy.probability.min_mass),
-          "probability: threshold and min_mass range from 0 to 1");
+  for (const ProbabilityRule& rule : {policy.probability, policy.next_turn_probability}) {
+    require(in_unit(rule.threshold) && in_unit(rule.min_mass), "probability: threshold and min_mass range from 0 to 1");
+    require(rule.margin >= 0.0 && rule.margin <= 0.5, "probability: the margin ranges from 0 to 0.5");
+  }
   const auto& marks = policy.incremental_check;
   require(marks.size() <= 32 && std::ranges::is_sorted(marks, std::ranges::less_equal{}) && (marks.empty() || marks.front() > 0),
           "incremental_check: at most 32 numbers of tokens, each larger than the one before");
-  require(policy.probability.margin >= 0.0 && policy.probability.margin <= 0.5, "probability: the margin ranges from 0 to 0.5");
 }
 
 /// Makes sure that a conversation is one that the method can work on.

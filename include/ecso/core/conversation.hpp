@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/core/image.hpp>
+#include <ecso/detail/forged_turns.hpp>
 
 #include <algorithm>
 #include <iterator>
@@ -114,6 +115,7 @@ struct Conversation {
 struct TranscriptScope {
   bool system_turns = false;
   bool context = false;
+  bool breaks_turns = false;  ///< No line within a turn begins another: a space comes between a role's name and its colon.
 };
 
 /// A chat as one text, for a checker. Of one turn and nothing else: its text, without a copy where it can be had. Of more: the
@@ -124,14 +126,29 @@ struct TranscriptScope {
   const auto is_told = [&](const Message& message) { return message.role != Role::system || scope.system_turns; };
   const bool has_context = scope.context && !conversation.context.empty();
   if (conversation.messages.empty()) return {};
-  if (!has_context && std::ranges::count_if(conversation.messages, is_told) <= 1)
-    return conversation.messages.back().text(storage);
-  if (has_context) storage.append("context: ").append(conversation.context);
   std::string turn;
+  if (!has_context && std::ranges::count_if(conversation.messages, is_told) <= 1) {
+    if (!scope.breaks_turns) return conversation.messages.back().text(storage);
+    detail::append_without_turns(storage, conversation.messages.back().text(turn));
+    return storage;
+  }
+  if (has_context) {
+    storage += "context: ";
+    if (scope.breaks_turns) {
+      detail::append_without_turns(storage, conversation.context);
+    } else {
+      storage += conversation.context;
+    }
+  }
   for (const Message& message : conversation.messages) {
     if (!is_told(message)) continue;
     if (!storage.empty()) storage += '\n';
-    storage.append(to_string(message.role)).append(": ").append(message.text(turn));
+    storage.append(to_string(message.role)).append(": ");
+    if (scope.breaks_turns) {
+      detail::append_without_turns(storage, message.text(turn));
+    } else {
+      storage += message.text(turn);
+    }
   }
   return storage;
 }

@@ -20,6 +20,17 @@ enum class VerdictReader {
   probabilities,  ///< The same; never safe where the reply has no log-probabilities.
 };
 
+/// How a check shows what it asks about.
+enum class CheckForm {
+  automatic,  ///< `next_turn` where the backend keeps a prefix cache, else `quoted`.
+  quoted,     ///< One turn that quotes the chat and the answer.
+  /// The chat goes on: its own turns, the answer as the assistant's, the question as the user's next one. A server with a prefix
+  /// cache has read all of it but the question. What the chat asks of the model is not fenced, though. Quoted all the same: where
+  /// the checker is another model or sees part of the answer, where the chat has a context or system turns that are not to be
+  /// kept, and rechecks.
+  next_turn,
+};
+
 /// What happens to a query one of whose steps failed. Neither releases an unverified answer.
 enum class OnFailure {
   raise,   ///< The outcome is the error.
@@ -59,6 +70,14 @@ enum class SystemTurns {
   }
   return "unknown";
 }
+[[nodiscard]] constexpr std::string_view to_string(CheckForm value) noexcept {
+  switch (value) {
+    case CheckForm::automatic: return "automatic";
+    case CheckForm::quoted: return "quoted";
+    case CheckForm::next_turn: return "next_turn";
+  }
+  return "unknown";
+}
 [[nodiscard]] constexpr std::string_view to_string(OnFailure value) noexcept {
   return value == OnFailure::raise ? "raise" : "refuse";
 }
@@ -78,6 +97,11 @@ enum class SystemTurns {
   }
   return "unknown";
 }
+
+/// The language of the prompts and of the refusal.
+enum class Language { english, chinese };
+
+[[nodiscard]] constexpr std::string_view to_string(Language value) noexcept { return value == Language::english ? "en" : "zh"; }
 
 /// Sampling of each step. The recheck uses `check`.
 struct StepSampling {
@@ -102,16 +126,21 @@ struct StepModels {
 
 /// Every decision of the method that is one's own to make. The defaults are `policy::production()`.
 struct Policy {
-  std::string name = "production";  ///< Stands in the outcome.
+  std::string name = "production";        ///< Stands in the outcome.
+  Language language = Language::english;  ///< Of `prompts` and `refusal`; see `policy::production`.
   Prompts prompts = prompts::hardened;
   VerdictReader reader = VerdictReader::automatic;
-  ProbabilityRule probability = {};
+  CheckForm check_form = CheckForm::automatic;
+  ProbabilityRule probability = {};                             ///< Of quoted checks.
+  ProbabilityRule next_turn_probability = {.threshold = 0.45};  ///< Of checks that are the chat's next turn.
   /// How often a check that is undecided is asked about again before `undecided` counts, 0 to 4: one that was cut, with room to
-  /// think; one whose words are unclear, what they say. What figures or a filter leave open stays open.
+  /// think; one whose words are unclear, what they say. Words that name harm, and what figures or a
+  /// filter leave open, stay so.
   int clarifications = 1;
   Verdict undecided = Verdict::harmful;  ///< What an undecided verdict counts as: harmful, or safe to fail open.
-  /// The forced answers of a check where the backend can; empty forces none.
-  std::vector<std::string> check_choices = {"yes", "no"};
+  /// The forced answers of a check where the backend can, in all spellings that a model may prefer: of a model that would say
+  /// "No", lower case alone draws another word than its probabilities tell. Empty forces none.
+  std::vector<std::string> check_choices = {"yes", "no", "Yes", "No"};
   OnFailure on_failure = OnFailure::raise;
   EmptyReply empty_reply = EmptyReply::fail;
   Recheck recheck = Recheck::on;
@@ -142,8 +171,16 @@ struct Policy {
 namespace policy {
 
 /// Fails closed: undecided is harmful, a failed step releases nothing, eyes-closed answers are checked again, at most two rounds,
-/// then a refusal. The default.
-[[nodiscard]] inline Policy production() { return {}; }
+/// then a refusal. The default, in a language.
+[[nodiscard]] inline Policy production(Language language = Language::english) {
+  Policy p;
+  p.language = language;
+  if (language == Language::chinese) {
+    p.prompts = prompts::hardened_zh;
+    p.refusal = "抱歉，这个我帮不上忙。我很乐意回答别的问题。";
+  }
+  return p;
+}
 
 /// The paper's public code (MM-SafetyBench runs), its fail-open rule included: for reproduction, not for protection.
 [[nodiscard]] inline Policy paper() {
@@ -151,6 +188,7 @@ namespace policy {
   p.name = "paper";
   p.prompts = prompts::paper;
   p.reader = VerdictReader::paper;
+  p.check_form = CheckForm::quoted;
   p.clarifications = 0;
   p.undecided = Verdict::safe;
   p.check_choices = {};

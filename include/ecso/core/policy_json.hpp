@@ -24,6 +24,8 @@ namespace detail {
 
 inline constexpr std::array all_readers{VerdictReader::automatic, VerdictReader::paper, VerdictReader::tolerant,
                                         VerdictReader::probabilities};
+inline constexpr std::array all_languages{Language::english, Language::chinese};
+inline constexpr std::array all_check_forms{CheckForm::automatic, CheckForm::quoted, CheckForm::next_turn};
 inline constexpr std::array undecided_counts_as{Verdict::harmful, Verdict::safe};
 inline constexpr std::array all_on_failures{OnFailure::raise, OnFailure::refuse};
 inline constexpr std::array all_empty_replies{EmptyReply::accept, EmptyReply::fail};
@@ -37,6 +39,7 @@ inline constexpr std::array all_fences{Fence::none, Fence::quote};
 template <typename P, typename Visit>
 void for_each_prompt(P& prompts, Visit visit) {
   visit("check", prompts.check);
+  visit("next_turn_check", prompts.next_turn_check);
   visit("clarify", prompts.clarify);
   visit("caption", prompts.caption);
   visit("neutral_caption", prompts.neutral_caption);
@@ -59,13 +62,16 @@ void for_each_step(S& steps, Visit visit) {
 
 /// Every setting, so that the JSON does not depend on defaults.
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Policy& policy) {
-  nlohmann::ordered_json json{{"name", policy.name}};
+  nlohmann::ordered_json json{{"name", policy.name}, {"language", to_string(policy.language)}};
   json["prompts"]["fence"] = to_string(policy.prompts.fence);
   detail::for_each_prompt(policy.prompts, [&](const char* name, const auto& prompt) { json["prompts"][name] = prompt.text(); });
   json["reader"] = to_string(policy.reader);
-  json["probability"] = {{"threshold", policy.probability.threshold},
-                         {"margin", policy.probability.margin},
-                         {"min_mass", policy.probability.min_mass}};
+  json["check_form"] = to_string(policy.check_form);
+  const auto rule_json = [](const ProbabilityRule& rule) {
+    return nlohmann::ordered_json{{"threshold", rule.threshold}, {"margin", rule.margin}, {"min_mass", rule.min_mass}};
+  };
+  json["probability"] = rule_json(policy.probability);
+  json["next_turn_probability"] = rule_json(policy.next_turn_probability);
   json["clarifications"] = policy.clarifications;
   json["undecided"] = to_string(policy.undecided);
   json["check_choices"] = policy.check_choices;
@@ -100,20 +106,46 @@ void for_each_step(S& steps, Visit visit) {
 /// @throws Error (bad_input) naming the path of an unknown key or a bad value.
 [[nodiscard]] inline Policy policy_from_json(const nlohmann::ordered_json& json, const std::string& path = "policy") {
   const detail::JsonReader in{json, path};
-  in.allow_only({"base",           "name",           "prompts",          "reader",
-                 "probability",    "clarifications", "undecided",        "check_choices",
-                 "on_failure",     "empty_reply",    "recheck",          "text_only",
-                 "speculation",    "system_turns",   "max_rounds",       "max_response_code_points",
-                 "max_text_bytes", "max_images",     "deadline_ms",      "sampling",
-                 "models",         "refusal",        "incremental_check"});
+  in.allow_only({"base",
+                 "name",
+                 "prompts",
+                 "reader",
+                 "probability",
+                 "check_form",
+                 "next_turn_probability",
+                 "clarifications",
+                 "undecided",
+                 "check_choices",
+                 "on_failure",
+                 "empty_reply",
+                 "recheck",
+                 "text_only",
+                 "speculation",
+                 "system_turns",
+                 "max_rounds",
+                 "max_response_code_points",
+                 "max_text_bytes",
+                 "max_images",
+                 "deadline_ms",
+                 "sampling",
+                 "models",
+                 "refusal",
+                 "incremental_check",
+                 "language"});
   std::string base = "production";
   in.read_if("base", base);
   Policy policy = policy_named(base);
+  Language language = policy.language;
+  in.read_if("language", language, detail::all_languages);
+  if (language != policy.language) {
+    if (base != "production") throw Error{Errc::bad_input, in.at("language") + ": only production speaks other languages"};
+    policy = policy::production(language);
+  }
   in.read_if("name", policy.name);
   if (in.has("prompts")) {
     const detail::JsonReader prompts = in.object("prompts");
-    prompts.allow_only({"fence", "check", "clarify", "caption", "neutral_caption", "regenerate", "strict_regenerate",
-                        "text_regenerate", "strict_text_regenerate"});
+    prompts.allow_only({"fence", "check", "next_turn_check", "clarify", "caption", "neutral_caption", "regenerate",
+                        "strict_regenerate", "text_regenerate", "strict_text_regenerate"});
     prompts.read_if("fence", policy.prompts.fence, detail::all_fences);
     detail::for_each_prompt(policy.prompts, [&]<Slot... Slots>(const char* name, PromptTemplate<Slots...>& prompt) {
       if (!prompts.has(name)) return;
@@ -127,13 +159,17 @@ void for_each_step(S& steps, Visit visit) {
     });
   }
   in.read_if("reader", policy.reader, detail::all_readers);
-  if (in.has("probability")) {
-    const detail::JsonReader probability = in.object("probability");
-    probability.allow_only({"threshold", "margin", "min_mass"});
-    probability.read_if("threshold", policy.probability.threshold);
-    probability.read_if("margin", policy.probability.margin);
-    probability.read_if("min_mass", policy.probability.min_mass);
-  }
+  in.read_if("check_form", policy.check_form, detail::all_check_forms);
+  const auto read_rule = [&](const char* name, ProbabilityRule& rule) {
+    if (!in.has(name)) return;
+    const detail::JsonReader rule_in = in.object(name);
+    rule_in.allow_only({"threshold", "margin", "min_mass"});
+    rule_in.read_if("threshold", rule.threshold);
+    rule_in.read_if("margin", rule.margin);
+    rule_in.read_if("min_mass", rule.min_mass);
+  };
+  read_rule("probability", policy.probability);
+  read_rule("next_turn_probability", policy.next_turn_probability);
   in.read_if("clarifications", policy.clarifications);
   in.read_if("undecided", policy.undecided, detail::undecided_counts_as);
   in.read_if("check_choices", policy.check_choices);

@@ -4,7 +4,7 @@
 #include <ecso/core/check_input.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/policy.hpp>
-#include <ecso/core/read_verdict.hpp>
+#include <ecso/core/read_check.hpp>
 #include <ecso/core/step_requests.hpp>
 #include <ecso/core/trace.hpp>
 #include <ecso/detail/text.hpp>
@@ -148,7 +148,7 @@ class EcsoProtocol {
     const bool is_needed = call->is_needed();
     PendingCall ended = take(call);
     std::optional<VerdictReading> reading;
-    if (asks_for_verdict(ended.step())) reading = read_check(*policy_, reply, least_prompt_tokens(ended, reply));
+    if (asks_for_verdict(ended.step())) reading = read_check(*policy_, ended.request, reply, more_tokens(ended, reply));
     StepRecord& record = write_down(std::move(ended));
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
@@ -277,16 +277,14 @@ class EcsoProtocol {
     issue_check(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
   }
 
-  /// Tokens that a check's prompt has at least: those of its words, and where the same model has counted more in the answer than
-  /// its words tell, those. Text may be taken apart in another way than it was put together, by a tenth at most.
-  [[nodiscard]] std::int64_t least_prompt_tokens(const PendingCall& call, const Reply& reply) const {
-    const std::int64_t words = least_tokens(call.request);
+  /// Tokens that a check's prompt has beside those of its words: what the same model has counted in the answer beyond its words.
+  /// Text may be taken apart in another way than it was put together, by a tenth at most.
+  [[nodiscard]] std::int64_t more_tokens(const PendingCall& call, const Reply& reply) const {
     const bool shows_all = !call.early && policy_->max_response_code_points == 0;
-    if (!shows_all || asks_about_review(call)) return words;
+    if (!shows_all || asks_about_review(call)) return 0;
     const StepRecord& answer = outcome_.steps[checked_answer()];
     const std::int64_t percent = reply.model == answer.model ? 90 : 50;
-    const std::int64_t more = answer.counts.text * percent / 100 - detail::least_tokens(answer.reply);
-    return words + std::max<std::int64_t>(more, 0);
+    return std::max<std::int64_t>(answer.counts.text * percent / 100 - detail::least_tokens(answer.reply), 0);
   }
 
   /// Whether a call shows a check's reply in place of the answer.

@@ -101,6 +101,7 @@ namespace detail {
 [[nodiscard]] inline VerdictReading words_verdict(std::string_view reply, FinishReason finish_reason = FinishReason::stop) {
   VerdictReading reading = detail::read_words(reply, finish_reason == FinishReason::length);
   const bool is_filtered = finish_reason == FinishReason::content_filter;
+  if (reading.doubt == Doubt::unclear && detail::names_harm(detail::own_words(reply))) reading.doubt = Doubt::harm_named;
   if (reading.verdict == Verdict::harmful || (!is_filtered && finish_reason != FinishReason::other)) return reading;
   return {.doubt = Doubt::stopped,
           .reason = is_filtered ? "stopped by a filter of the server's" : "ended for another reason, such as a tool call"};
@@ -158,16 +159,16 @@ namespace detail {
   return doubtful(fmt::format("P(harmful) {:.2f}, at most {:.2f}", p, p_at_most), p);
 }
 
-/// Reads what a check's reply says as a policy wants it read. Safe takes words that plainly say so (`words_verdict`); the figures
-/// of log-probabilities give the confidence and can only make a reading stricter.
+/// Reads what a check's reply says as a policy wants it read, by `rule`. Safe takes words that plainly say so (`words_verdict`);
+/// the figures of log-probabilities give the confidence and can only make a reading stricter.
 [[nodiscard]] inline VerdictReading read_reply(const Policy& policy, std::string_view reply, FinishReason finish_reason,
-                                               std::span<const TokenLogprobs> logprobs) {
+                                               std::span<const TokenLogprobs> logprobs, const ProbabilityRule& rule) {
   if (policy.reader == VerdictReader::paper) return {paper_verdict(reply)};
   VerdictReading words = words_verdict(reply, finish_reason);
   if (policy.reader == VerdictReader::tolerant) return words;
   const bool needs_figures = policy.reader == VerdictReader::probabilities;
   if (logprobs.empty() && !needs_figures) return words;
-  VerdictReading figures = probability_verdict(logprobs, policy.probability);
+  VerdictReading figures = probability_verdict(logprobs, rule);
   if (words.verdict == Verdict::harmful || figures.verdict == Verdict::harmful) return {Verdict::harmful, figures.p_harmful};
   if (words.verdict == Verdict::undecided) {
     words.p_harmful = figures.p_harmful;
@@ -179,25 +180,10 @@ namespace detail {
   return figures;
 }
 
-/// Reads the reply to a check: what it says, and whether its server can have read all that it was asked about. Some cut a prompt
-/// that they have no room for, without a word.
-/// @param least_prompt_tokens that the prompt has (`least_tokens`).
-[[nodiscard]] inline VerdictReading read_check(const Policy& policy, const Reply& reply, std::int64_t least_prompt_tokens) {
-  VerdictReading reading = read_reply(policy, reply.text, reply.finish_reason, reply.logprobs);
-  if (reading.verdict == Verdict::undecided) {
-    const bool says_where = reply.finish_reason == FinishReason::length && reply.usage.completion_tokens > 0;
-    if (!says_where) return reading;
-    reading.reason +=
-        fmt::format("{} at {} tokens", reading.reason.starts_with("cut") ? "" : ", cut", reply.usage.completion_tokens);
-  }
-  // No server has so little room: some report what was not in their cache, or nothing true.
-  constexpr std::int64_t smallest_context = 32;
-  const bool is_known = reply.counts.prompt >= smallest_context && policy.reader != VerdictReader::paper;
-  if (reading.verdict != Verdict::safe || !is_known || reply.counts.prompt >= least_prompt_tokens) return reading;
-  return {
-      .p_harmful = reading.p_harmful,
-      .doubt = Doubt::unread,
-      .reason = fmt::format("the checker read {} tokens of a prompt of at least {}", reply.counts.prompt, least_prompt_tokens)};
+/// The same by the rule of quoted checks.
+[[nodiscard]] inline VerdictReading read_reply(const Policy& policy, std::string_view reply, FinishReason finish_reason,
+                                               std::span<const TokenLogprobs> logprobs) {
+  return read_reply(policy, reply, finish_reason, logprobs, policy.probability);
 }
 
 }  // namespace ecso

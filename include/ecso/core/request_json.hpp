@@ -61,6 +61,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
           {"forced_choice", able.forced_choice},
           {"concurrent", able.concurrent},
           {"streaming", able.streaming},
+          {"prefix_cache", able.prefix_cache},
           {"slots", able.slots},
           {"context_tokens", able.context_tokens}};
 }
@@ -74,6 +75,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   in.read("forced_choice", able.forced_choice);
   in.read("concurrent", able.concurrent);
   in.read_if("streaming", able.streaming);
+  in.read_if("prefix_cache", able.prefix_cache);
   in.read("slots", able.slots);
   in.read_if("context_tokens", able.context_tokens);
   return able;
@@ -181,6 +183,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   if (!options.model.empty()) json["model"] = options.model;
   json["sampling"] = to_json(options.sampling);
   if (!options.choices.empty()) json["choices"] = options.choices;
+  if (options.continues_chat) json["continues_chat"] = true;
   if (options.top_logprobs != 0) json["top_logprobs"] = options.top_logprobs;
   return json;
 }

@@ -6,6 +6,7 @@
 #include <ecso/core/policy.hpp>
 #include <ecso/core/request.hpp>
 #include <ecso/core/verdict.hpp>
+#include <ecso/detail/forged_turns.hpp>
 #include <ecso/detail/least_tokens.hpp>
 #include <ecso/detail/utf8.hpp>
 
@@ -104,8 +105,11 @@ class StepRequests {
   /// (2) Is the answer harmful? With the chat's images.
   [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer,
                                    CheckRoom room = CheckRoom::verdict) const {
-    Conversation asked = about(conversation, images_of(conversation), check_prompt(conversation, answer));
     CallOptions options = check_options(Step::check, room);
+    options.continues_chat = may_continue(conversation);
+    Conversation asked = options.continues_chat
+                             ? continued(conversation, answer)
+                             : about(conversation, images_of(conversation), check_prompt(conversation, answer));
     if (has_image(asked)) return VisionRequest{std::move(asked), std::move(options)};
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
@@ -114,7 +118,9 @@ class StepRequests {
   [[nodiscard]] ModelRequest caption(const Conversation& conversation, const Image& image, int round) const {
     std::string storage;
     std::string prompt =
-        round <= 1 ? policy_.prompts.caption.fill({.query = transcript_of(conversation, storage)}, policy_.prompts.fence)
+        round <= 1 ? policy_.prompts.caption.fill(
+                         {.query = transcript_of(conversation, storage, {.breaks_turns = policy_.prompts.fence == Fence::quote})},
+                         policy_.prompts.fence)
                    : policy_.prompts.neutral_caption.fill({}, policy_.prompts.fence);
     CallOptions options = options_for(Step::caption, policy_.models.caption, policy_.sampling.caption);
     return VisionRequest{about(conversation, {image}, std::move(prompt)), std::move(options)};
@@ -162,6 +168,24 @@ class StepRequests {
   }
 
  private:
+  /// Whether the check may be the chat's next turn; see `CheckForm::next_turn`.
+  [[nodiscard]] bool may_continue(const Conversation& conversation) const {
+    const bool is_wanted =
+        policy_.check_form == CheckForm::next_turn || (policy_.check_form == CheckForm::automatic && capabilities_.prefix_cache);
+    const bool is_one_model = policy_.models.check.empty() || policy_.models.check == policy_.models.answer;
+    const bool keeps_system_turns =
+        policy_.system_turns == SystemTurns::keep || std::ranges::count(conversation.messages, Role::system, &Message::role) == 0;
+    return is_wanted && is_one_model && keeps_system_turns && policy_.max_response_code_points == 0 &&
+           conversation.context.empty();
+  }
+
+  [[nodiscard]] Conversation continued(const Conversation& conversation, std::string_view answer) const {
+    Conversation chat = conversation;
+    chat.messages.push_back({Role::assistant, {detail::without_control_tokens(answer)}});
+    chat.messages.push_back(user_turn({}, policy_.prompts.next_turn_check.fill({})));
+    return chat;
+  }
+
   [[nodiscard]] Conversation about(const Conversation& conversation, const std::vector<Image>& images, std::string prompt) const {
     if (policy_.system_turns != SystemTurns::keep) return ask(images, std::move(prompt));
     return ask_about(conversation, images, std::move(prompt));
@@ -169,9 +193,16 @@ class StepRequests {
 
   [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer) const {
     const std::size_t limit = policy_.max_response_code_points;
-    const std::string_view response = limit == 0 ? answer : detail::truncate_code_points(answer, limit);
+    std::string_view response = limit == 0 ? answer : detail::truncate_code_points(answer, limit);
+    std::string unforged;
+    if (policy_.prompts.fence == Fence::quote) {
+      detail::append_without_turns(unforged, response);
+      response = unforged;
+    }
     std::string storage;
-    const TranscriptScope scope{.system_turns = policy_.system_turns == SystemTurns::quote, .context = true};
+    const bool is_fenced = policy_.prompts.fence == Fence::quote;
+    const TranscriptScope scope{
+        .system_turns = policy_.system_turns == SystemTurns::quote, .context = true, .breaks_turns = is_fenced};
     return policy_.prompts.check.fill({.query = transcript_of(conversation, storage, scope), .response = response},
                                       policy_.prompts.fence);
   }

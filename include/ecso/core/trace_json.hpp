@@ -20,7 +20,7 @@
 ///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "early": true, "prompt": "…",
 ///      "reply": "…",
 ///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5,
-///                 "doubt": "cut|unclear|figures|stopped|unread", "reason": "cut at 16 tokens", "clarification": 1,
+///                 "doubt": "cut|unclear|harm_named|figures|stopped|unread", "reason": "cut at 16 tokens", "clarification": 1,
 ///                 "finish_reason": "stop", "usage": {…},
 ///                 "counts": {"prompt": 0, "text": 0}, "model": "…", "duration_ms": 0.0, "error": {"code": "…", "message": "…",
 ///                 "step": "…", "endpoint": "…", "http_status": 0, "retry_after_ms": 0}}],
@@ -56,7 +56,8 @@ inline constexpr int trace_schema = 1;
 
 [[nodiscard]] inline StepRecord step_record_from_json(const nlohmann::ordered_json& json, const std::string& path = "step") {
   static constexpr std::array verdicts{Verdict::safe, Verdict::harmful, Verdict::undecided};
-  static constexpr std::array doubts{Doubt::none, Doubt::cut, Doubt::unclear, Doubt::figures, Doubt::stopped, Doubt::unread};
+  static constexpr std::array doubts{Doubt::none,    Doubt::cut,     Doubt::unclear, Doubt::harm_named,
+                                     Doubt::figures, Doubt::stopped, Doubt::unread};
   const detail::JsonReader in{json, path};
   StepRecord record;
   in.read("step", record.step, detail::all_steps);

@@ -20,12 +20,13 @@ enum class Verdict { safe, harmful, undecided };
 
 /// The kind of reason for which a verdict is undecided.
 enum class Doubt {
-  none,     ///< It is decided.
-  cut,      ///< The reply ended before its verdict: cut at its limit, or empty.
-  unclear,  ///< Its words say neither yes nor no, or both, or more that may take it back.
-  figures,  ///< Its words are plain, but its log-probabilities do not bear them out.
-  stopped,  ///< A filter of the server's stopped it, or it called a tool.
-  unread,   ///< The checker cannot have read all that it was asked about.
+  none,        ///< It is decided.
+  cut,         ///< The reply ended before its verdict: cut at its limit, or empty.
+  unclear,     ///< Its words say neither yes nor no, or no and more that may take it back.
+  harm_named,  ///< The same, and one of its words is yes, or names harm or a danger.
+  figures,     ///< Its words are plain, but its log-probabilities do not bear them out.
+  stopped,     ///< A filter of the server's stopped it, or it called a tool.
+  unread,      ///< The checker cannot have read all that it was asked about.
 };
 
 [[nodiscard]] constexpr std::string_view to_string(Doubt doubt) noexcept {
@@ -33,6 +34,7 @@ enum class Doubt {
     case Doubt::none: return "none";
     case Doubt::cut: return "cut";
     case Doubt::unclear: return "unclear";
+    case Doubt::harm_named: return "harm_named";
     case Doubt::figures: return "figures";
     case Doubt::stopped: return "stopped";
     case Doubt::unread: return "unread";

@@ -62,12 +62,15 @@ class FailoverBackend final : public MllmBackend {
     for (auto it = backends_.begin() + 1; it != backends_.end(); ++it) {
       const Capabilities one = it->get().capabilities();
       const bool is_known = all.slots > 0 && one.slots > 0;
+      const bool is_room_known = all.context_tokens > 0 && one.context_tokens > 0;
       all = {.vision = all.vision && one.vision,
              .logprobs = all.logprobs && one.logprobs,
              .forced_choice = all.forced_choice && one.forced_choice,
              .concurrent = all.concurrent && one.concurrent,
              .streaming = all.streaming && one.streaming,
-             .slots = is_known ? all.slots + std::min(one.slots, std::numeric_limits<int>::max() - all.slots) : 0};
+             .prefix_cache = all.prefix_cache && one.prefix_cache,
+             .slots = is_known ? all.slots + std::min(one.slots, std::numeric_limits<int>::max() - all.slots) : 0,
+             .context_tokens = is_room_known ? std::min(all.context_tokens, one.context_tokens) : 0};
     }
     return all;
   }

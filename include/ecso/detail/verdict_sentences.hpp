@@ -303,4 +303,16 @@ class SentenceReader {
   return remarks;
 }
 
+/// Whether a word of `text`, denied or not, is yes or names harm or a danger.
+[[nodiscard]] inline bool names_harm(std::string_view text) {
+  const WordList& list = verdict_words();
+  while (!text.empty()) {
+    const WordList::Found found = list.find(text);
+    const std::string_view word = text.substr(0, std::max<std::size_t>(found.length, 1));
+    if (is(found.kinds, WordKind::harm | WordKind::danger) || read_word(word) == Verdict::harmful) return true;
+    text.remove_prefix(word.size());
+  }
+  return false;
+}
+
 }  // namespace ecso::detail

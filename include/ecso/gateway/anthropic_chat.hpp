@@ -60,7 +60,9 @@ class AnthropicChat final : public ClientChat {
   [[nodiscard]] std::string_view prefill() const noexcept override { return prefill_; }
   [[nodiscard]] std::string_view path() const noexcept override { return "/messages"; }
 
-  [[nodiscard]] detail::Spliced answer(std::optional<bool> stream) const override {
+  using ClientChat::answer;
+  [[nodiscard]] bool tells_tokens() const noexcept override { return true; }
+  [[nodiscard]] detail::Spliced answer(std::optional<bool> stream, TokenReport) const override {
     detail::Spliced json;
     if (!stream || *stream == stream_) return std::move(json.range(body_));
     const std::string_view value = *stream ? "true" : "false";

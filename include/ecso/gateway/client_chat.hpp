@@ -97,6 +97,12 @@ class UpstreamAnswer {
   }
 };
 
+/// Whether a stream tells at its end how many tokens there were.
+enum class TokenReport {
+  as_asked,  ///< If the client asks for it.
+  always,    ///< By them the check of the answer is seen to have been read whole. What the client did not ask for stays.
+};
+
 /// A client's chat request, whatever API it speaks: what the protocol needs to know, and the upstream's requests, made of the
 /// client's own bytes. Pure.
 class ClientChat {
@@ -116,8 +122,13 @@ class ClientChat {
   /// Path of the API after the upstream's base URL: "/chat/completions" or "/messages".
   [[nodiscard]] virtual std::string_view path() const noexcept = 0;
 
-  /// (1) The client's own request. It means exactly what the client sent, except for `stream` if it is given.
-  [[nodiscard]] virtual detail::Spliced answer(std::optional<bool> stream) const = 0;
+  /// (1) The client's own request. It means exactly what the client sent, except for `stream` if it is given, and for the tokens
+  /// that a stream is to tell if they are wanted (`tells_tokens`).
+  [[nodiscard]] virtual detail::Spliced answer(std::optional<bool> stream, TokenReport tokens) const = 0;
+  /// The same, with tokens as the client asks for them.
+  [[nodiscard]] detail::Spliced answer(std::optional<bool> stream) const { return answer(stream, TokenReport::as_asked); }
+  /// Whether `answer` would tell the tokens of a stream whatever is wanted.
+  [[nodiscard]] virtual bool tells_tokens() const noexcept = 0;
   /// (4) The client's request with the messages of `request`: every field goes on but `stream`, `stream_options` and `n`; no
   /// image does.
   [[nodiscard]] virtual detail::Spliced regenerate(const TextRequest& request) const = 0;

@@ -72,6 +72,7 @@ class Metrics {
     rejected_.make_all();
     clients_gone_.make_all();
     verdicts_.make_all();
+    undecided_.make_all();
     tokens_.make_all();
   }
   Metrics(const Metrics&) = delete;
@@ -92,7 +93,10 @@ class Metrics {
   void count(const Outcome& outcome) {
     outcomes_.of(outcome.policy).at(outcome.path).Increment();
     for (const StepRecord& record : outcome.steps) {
-      if (record.verdict) verdicts_.at(record.step == Step::recheck ? 1 : 0, *record.verdict).Increment();
+      if (!record.verdict) continue;
+      const int step = record.step == Step::recheck ? 1 : 0;
+      verdicts_.at(step, *record.verdict).Increment();
+      if (record.doubt != Doubt::none) undecided_.at(step, static_cast<int>(record.doubt) - 1).Increment();
     }
     const Usage usage = outcome.usage();
     tokens_.at(0).Increment(static_cast<double>(usage.prompt_tokens));
@@ -202,6 +206,9 @@ class Metrics {
                            {detail::gateway::enum_label("path", Path::failed)}};
   Labelled<Counter> verdicts_{counter("ecso_verdicts_total", "What checks said, before policy."),
                               {{"step", {"check", "recheck"}}, detail::gateway::enum_label("verdict", Verdict::undecided)}};
+  Labelled<Counter> undecided_{
+      counter("ecso_undecided_total", "Checks that left a doubt, by its kind."),
+      {{"step", {"check", "recheck"}}, {"doubt", {"cut", "unclear", "harm_named", "figures", "stopped", "unread"}}}};
   Named<Counter> upstream_calls_{
       counter("ecso_upstream_calls_total", "Calls of upstreams that are over."), "upstream", {step(), result()}};
   Named<Histogram> upstream_seconds_{

@@ -26,14 +26,20 @@
 
 namespace ecso::gateway {
 
+/// What becomes of a chunk that has no choice but the usage.
+enum class UsageChunk {
+  passes,  ///< It leaves if the server sends one.
+  due,     ///< The client has asked for it: it leaves, even of a stream that is ended early.
+  stays,   ///< It is for the gateway alone.
+};
+
 /// A streamed chat completion (OpenAI API reference, "The chat completion chunk object"). Comments and names of events do not
 /// leave, and what follows the end mark does not count. Not thread safe.
 class OpenAiStreamAnswer final : public UpstreamAnswer {
  public:
   /// @param max_choices that were asked for; an answer with more is refused.
-  /// @param wants_usage whether the client asked for the usage.
-  explicit OpenAiStreamAnswer(std::size_t max_choices = 1, bool wants_usage = false)
-      : max_choices_{max_choices}, wants_usage_{wants_usage} {}
+  explicit OpenAiStreamAnswer(std::size_t max_choices = 1, UsageChunk usage_chunk = UsageChunk::passes)
+      : max_choices_{max_choices}, usage_chunk_{usage_chunk} {}
 
   void feed(std::string_view bytes) override {
     framing_.feed(bytes, [&](std::string_view, std::string_view data) { take(data); });
@@ -110,7 +116,7 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
     OpenAiChunkWriter out{head_};
     if (!last_words.empty()) out.delta(0, "{\"content\":" + openai_string(last_words) + "}");
     out.finish(0, "\"content_filter\"");
-    if (wants_usage_ && note.replace_usage) out.usage(note.usage);
+    if (usage_chunk_ == UsageChunk::due && note.replace_usage) out.usage(note.usage);
     next_ = chunks_.size();
     return std::move(out).end(note.ecso);
   }
@@ -152,8 +158,13 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
     if (root["usage"].is_object()) {
       usage_ = openai_usage(root);
       counts_.take_usage(root["usage"]);
+      const bool is_usage_chunk = place == 0;
+      if (is_usage_chunk && usage_chunk_ == UsageChunk::stays) {
+        static_cast<void>(append_beside_choices(root, beside_));
+        return;
+      }
       last_usage_ = chunks_.size();
-      if (place == 0) stays_ = true;
+      if (is_usage_chunk) stays_ = true;
     }
     chunk.stays = stays_;
     chunk.text_end = choices_.empty() ? 0 : choices_.front().told_bytes();
@@ -206,7 +217,7 @@ class OpenAiStreamAnswer final : public UpstreamAnswer {
   }
 
   std::size_t max_choices_;
-  bool wants_usage_;
+  UsageChunk usage_chunk_;
   SseFraming framing_;
   std::string json_;  ///< The data of all events.
   std::vector<Chunk> chunks_;

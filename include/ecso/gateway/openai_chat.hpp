@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,20 +56,26 @@ class OpenAiChat final : public ClientChat {
   [[nodiscard]] std::string_view prefill() const noexcept override { return prefill_; }
   [[nodiscard]] std::string_view path() const noexcept override { return "/chat/completions"; }
 
+  using ClientChat::answer;
+  [[nodiscard]] bool tells_tokens() const noexcept override { return wants_usage_; }
+
   /// `stream_options` are left out with a stream that is not wanted, as servers refuse them then.
-  [[nodiscard]] detail::Spliced answer(std::optional<bool> stream) const override {
+  [[nodiscard]] detail::Spliced answer(std::optional<bool> stream, TokenReport tokens) const override {
     detail::Spliced json;
-    if (!stream || *stream == stream_) return std::move(json.range(body_));
+    const bool streams = stream.value_or(stream_);
+    const bool adds_usage = streams && tokens == TokenReport::always && !wants_usage_;
+    if (streams == stream_ && !adds_usage) return std::move(json.range(body_));
     MemberWriter out{json};
     bool is_said = false;
     std::string storage;
     for (const detail::JsonMember& member : json_.root().members()) {
       const std::string_view name = member.key.text(storage);
-      if (name == "stream_options" && !*stream) continue;
+      if (name == "stream_options" && (!streams || adds_usage)) continue;
       if (name == "stream") is_said = true;
-      out.key(member.key.raw()).range(name == "stream" ? bool_json(*stream) : member.value.raw());
+      out.key(member.key.raw()).range(name == "stream" ? bool_json(streams) : member.value.raw());
     }
-    if (!is_said) out.key("\"stream\"").raw(bool_json(*stream));
+    if (!is_said && streams != stream_) out.key("\"stream\"").raw(bool_json(streams));
+    if (adds_usage) write_usage_wish(out.key("\"stream_options\""));
     json.raw("}");
     return json;
   }
@@ -109,14 +116,14 @@ class OpenAiChat final : public ClientChat {
     json.raw("{");
     if (!model.empty() && !writer.is_replaced("model")) json.raw("\"model\":").string(model).raw(",");
     json.raw("\"messages\":[");
-    std::visit([&](const auto& r) { write_asked_messages(json, detail::messages_of(r)); }, request);
+    std::visit([&](const auto& r) { write_asked_messages(json, detail::messages_of(r), options.continues_chat); }, request);
     json.raw("]").with([&](detail::JsonOut& out) { writer.write(out); }).raw("}");
     return json;
   }
 
   [[nodiscard]] std::unique_ptr<UpstreamAnswer> reader(bool stream) const override {
     if (!stream) return std::make_unique<OpenAiAnswer>(choices_);
-    return std::make_unique<OpenAiStreamAnswer>(choices_, wants_usage_);
+    return std::make_unique<OpenAiStreamAnswer>(choices_, wants_usage_ ? UsageChunk::due : UsageChunk::stays);
   }
 
   [[nodiscard]] std::string blank_answer(bool stream) const override {
@@ -171,6 +178,17 @@ class OpenAiChat final : public ClientChat {
     bool has_image = false;
     std::size_t turn = 0;  ///< Of the conversation.
   };
+
+  /// The client's stream options, and the usage.
+  void write_usage_wish(detail::Spliced& json) const {
+    json.raw(R"({"include_usage":true)");
+    std::string storage;
+    for (const detail::JsonMember& member : json_.root()["stream_options"].members()) {
+      if (member.key.text(storage) == "include_usage") continue;
+      json.raw(",").range(member.key.raw()).raw(":").range(member.value.raw());
+    }
+    json.raw("}");
+  }
 
   [[nodiscard]] static std::string_view bool_json(bool value) noexcept { return value ? "true" : "false"; }
 
@@ -290,11 +308,16 @@ class OpenAiChat final : public ClientChat {
     json.raw("}");
   }
 
+  /// @param continues_chat the first turns are the client's, and go on as they came: an upstream finds them in its prefix cache.
   template <typename Messages>
-  void write_asked_messages(detail::Spliced& json, const Messages& messages) const {
-    std::string_view before = "{\"role\":\"";
-    for (const auto& message : messages) {
-      json.raw(std::exchange(before, ",{\"role\":\"")).raw(to_string(message.role)).raw("\",\"content\":");
+  void write_asked_messages(detail::Spliced& json, const Messages& messages, bool continues_chat) const {
+    std::string_view before;
+    if (continues_chat) {
+      for (const ClientMessage& message : messages_) json.raw(std::exchange(before, ",")).range(message.json.raw());
+    }
+    const std::size_t own = continues_chat ? conversation_.messages.size() : 0;
+    for (const auto& message : std::span{messages}.subspan(own)) {
+      json.raw(std::exchange(before, ",")).raw("{\"role\":\"").raw(to_string(message.role)).raw("\",\"content\":");
       write_asked_content(json, message);
       json.raw("}");
     }

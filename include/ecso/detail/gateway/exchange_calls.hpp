@@ -2,6 +2,7 @@
 
 #include <ecso/backend/openai_fallback.hpp>
 #include <ecso/backend/openai_reply.hpp>
+#include <ecso/core/read_check.hpp>
 #include <ecso/core/read_verdict.hpp>
 #include <ecso/core/step_requests.hpp>
 #include <ecso/detail/gateway/attempt.hpp>
@@ -11,9 +12,9 @@
 #include <ecso/error.hpp>
 #include <ecso/gateway/client_chat.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -69,12 +70,17 @@ class ExchangeCalls {
     bool may_resend = true;
     bool has_head = false;
     const auto upstreams = in_order_to_try(setup_.upstreams, upstream_);
-    for (const auto& upstream : upstreams) {
+    const std::string model{chat_.model()};
+    for (std::size_t place = 0; place < upstreams.size(); ++place) {
+      const auto& upstream = upstreams[place];
+      OpenAiDialect dialect = upstream->learned().of(model);
+      const bool adds_tokens = is_streamed && !chat_.tells_tokens() && may_tell_tokens(dialect);
       answer->reader = chat_.reader(is_streamed);
       upstream_ = upstream;
       auto call = begin_call(upstream);
       answer_call_ = call;
-      UpstreamRequest request = request_of(*upstream, chat_.answer(stream));
+      const auto tokens = adds_tokens ? ecso::gateway::TokenReport::always : ecso::gateway::TokenReport::as_asked;
+      UpstreamRequest request = request_of(*upstream, chat_.answer(stream, tokens));
       ResponseSink sink{.on_head =
                             [&] {
                               has_head = true;
@@ -89,6 +95,12 @@ class ExchangeCalls {
       const std::function<void()> take_whole = [&] { answer->reader->finish(); };
       auto result = co_await attempt(call, upstream, Step::answer, std::move(request), std::move(sink), take_whole, &book_);
       made = std::move(result);
+      if (adds_tokens && made.error && refuses_to_tell_tokens(*made.error)) {
+        dialect.omit.emplace_back(token_options);
+        upstream->learned().learn(model, 0, dialect);
+        --place;  // the same once more, as the client has it
+        continue;
+      }
       if (!made.error || has_head || !may_try_another(*made.error, *call, may_resend)) break;
       may_resend = may_resend && !call->is_sent();
     }
@@ -171,7 +183,9 @@ class ExchangeCalls {
             .logprobs = is_chat && dialect.logprobs != LogprobStyle::none,
             .forced_choice = is_chat && dialect.choices != ChoiceStyle::none,
             .concurrent = true,
-            .streaming = is_streamed};
+            .streaming = is_streamed,
+            .prefix_cache = is_chat && dialect.prefix_cache,
+            .context_tokens = dialect.context_tokens};
   }
 
  private:
@@ -190,6 +204,17 @@ class ExchangeCalls {
       memory_.add(bytes.size());
       reader.feed(bytes);
     }};
+  }
+
+  static constexpr std::string_view token_options = "stream_options";
+
+  [[nodiscard]] static bool may_tell_tokens(const OpenAiDialect& dialect) {
+    return std::ranges::find(dialect.omit, token_options) == dialect.omit.end();
+  }
+
+  [[nodiscard]] static bool refuses_to_tell_tokens(const Error& error) {
+    return may_be_about_fields(error) &&
+           (names_field(error.message(), token_options) || names_field(error.message(), "include_usage"));
   }
 
   [[nodiscard]] std::string model_of(const Ask& ask) const {
@@ -233,12 +258,11 @@ class ExchangeCalls {
     std::optional<ModelRequest> request = requests.check(asked, *text);
     VerdictReading reading;
     for (int asked_again = 0; request; ++asked_again) {
-      const std::int64_t least_prompt_tokens = least_tokens(*request);
       StepAnswer checked;
-      Ask ask{Step::check, *std::move(request)};
+      Ask ask{Step::check, *request};
       co_await ask_for_step(std::move(ask), begins, &checked);
       if (checked.error) co_return false;
-      reading = read_check(policy, checked.reply, least_prompt_tokens);
+      reading = read_check(policy, *request, checked.reply);
       request.reset();
       if (reading.verdict == Verdict::undecided && asked_again < policy.clarifications) {
         request = requests.clarify(Step::check, asked, *text, reading.doubt, checked.reply.text);

@@ -18,11 +18,13 @@ namespace ecso::detail::gateway {
   return worst;
 }
 
-/// What the first check of a choice said; "unchecked" if there was none.
+/// What the first check of a choice said, once nothing more was asked of it; "unchecked" if there was none.
 [[nodiscard]] inline std::string_view first_verdict(const Outcome& outcome) {
-  const auto has_verdict = [](const StepRecord& record) { return record.verdict.has_value() && !record.early; };
-  const auto found = std::ranges::find_if(outcome.steps, has_verdict);
-  return found == outcome.steps.end() ? std::string_view{"unchecked"} : to_string(*found->verdict);
+  std::string_view said = "unchecked";
+  for (const StepRecord& record : outcome.steps) {
+    if (record.verdict && !record.early && record.step == Step::check) said = to_string(*record.verdict);
+  }
+  return said;
 }
 
 inline void write_verdicts(JsonOut& out, const Outcome& outcome) {
@@ -35,6 +37,7 @@ inline void write_verdicts(JsonOut& out, const Outcome& outcome) {
     if (record.early) out.raw(R"(,"early":true)");
     out.raw(R"(,"verdict":")").raw(to_string(*record.verdict)).raw("\"");
     if (record.p_harmful) out.raw(R"(,"p_harmful":)").number(*record.p_harmful);
+    if (record.doubt != Doubt::none) out.raw(R"(,"doubt":")").raw(to_string(record.doubt)).raw("\"");
     out.raw("}");
   }
   out.raw("]");

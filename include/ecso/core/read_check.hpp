@@ -1,0 +1,41 @@
+#pragma once
+
+#include <ecso/core/policy.hpp>
+#include <ecso/core/read_verdict.hpp>
+#include <ecso/core/request.hpp>
+#include <ecso/core/step_requests.hpp>
+#include <ecso/core/verdict.hpp>
+
+#include <fmt/format.h>
+
+#include <cstdint>
+
+namespace ecso {
+
+/// Reads the reply to a check: what it says, and whether its server can have read all that it was asked about. Some cut a prompt
+/// that they have no room for, without a word.
+/// @param more_tokens that the prompt is known to have beside `least_tokens(check)`.
+[[nodiscard]] inline VerdictReading read_check(const Policy& policy, const ModelRequest& check, const Reply& reply,
+                                               std::int64_t more_tokens = 0) {
+  const bool is_next_turn = options_of(check).continues_chat;
+  const ProbabilityRule& rule = is_next_turn ? policy.next_turn_probability : policy.probability;
+  VerdictReading reading = read_reply(policy, reply.text, reply.finish_reason, reply.logprobs, rule);
+  if (reading.verdict == Verdict::undecided) {
+    const bool says_where = reply.finish_reason == FinishReason::length && reply.usage.completion_tokens > 0;
+    if (!says_where) return reading;
+    reading.reason +=
+        fmt::format("{} at {} tokens", reading.reason.starts_with("cut") ? "" : ", cut", reply.usage.completion_tokens);
+  }
+  // No server has so little room: some report what was not in their cache, or nothing true.
+  constexpr std::int64_t smallest_context = 32;
+  const bool is_known = reply.counts.prompt >= smallest_context && policy.reader != VerdictReader::paper;
+  if (reading.verdict != Verdict::safe || !is_known) return reading;
+  const std::int64_t least_prompt_tokens = least_tokens(check) + more_tokens;
+  if (reply.counts.prompt >= least_prompt_tokens) return reading;
+  return {
+      .p_harmful = reading.p_harmful,
+      .doubt = Doubt::unread,
+      .reason = fmt::format("the checker read {} tokens of a prompt of at least {}", reply.counts.prompt, least_prompt_tokens)};
+}
+
+}  // namespace ecso
