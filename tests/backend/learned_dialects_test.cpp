@@ -44,6 +44,14 @@ TEST_CASE("what was learned of a model is forgotten after its time, and learned 
   CHECK_FALSE(learned.has_answered("m", 2));
 }
 
+TEST_CASE("a name that nobody gives a model is not kept", "[learned_dialects]") {
+  Learned learned{"full"};
+  learned.learn(std::string(256, 'm'), 0, "plain");
+  learned.learn(std::string(257, 'm'), 0, "plain");
+  CHECK(learned.of(std::string(256, 'm')) == "plain");
+  CHECK(learned.of(std::string(257, 'm')) == "full");
+}
+
 TEST_CASE("the oldest model is forgotten where there are too many", "[learned_dialects]") {
   Clock::time_point now{};
   Learned learned{"full", {.max_models = 2, .now = [&] { return now; }}};

@@ -256,7 +256,7 @@ TEST_CASE("an undecided check is recorded with the reason", "[protocol]") {
         "cut in its reasoning at 16 tokens");
   CHECK(reason_of({.text = "A bowl", .finish_reason = FinishReason::length, .usage = {.completion_tokens = 16}}) ==
         "says neither yes nor no, cut at 16 tokens");
-  CHECK(reason_of({.text = "no", .counts = {.prompt = 200}}) == "the checker read 200 tokens of a prompt of at least 305");
+  CHECK(reason_of({.text = "no", .counts = {.prompt = 200}}) == "the checker read 200 tokens of a prompt of at least 304");
 }
 
 TEST_CASE("input that the method cannot work on is refused before any call", "[protocol]") {
@@ -359,7 +359,7 @@ TEST_CASE("a check that the checker has no room for is not asked", "[protocol]")
   CHECK(check.step == Step::check);
   CHECK(check.verdict == Verdict::undecided);
   CHECK(check.doubt == Doubt::unread);
-  CHECK(check.reason == "its prompt has at least 535 tokens, the checker room for 500");
+  CHECK(check.reason == "its prompt has at least 534 tokens, the checker room for 500");
   CHECK(narrow.pending().front().step() == Step::regenerate);
 }
 
@@ -387,6 +387,12 @@ TEST_CASE("a check that was cut is asked again with room to think", "[protocol][
     protocol.resume(2, {.text = "<think>Well", .finish_reason = FinishReason::length});
     CHECK(protocol.pending().front().step() == Step::caption);
   }
+  SECTION("refused by the server, it leaves the check undecided") {
+    protocol.fail(2, Error{Errc::bad_request, "max_tokens is too large", {.http_status = 400}});
+    CHECK(protocol.pending().front().step() == Step::caption);
+    CHECK(protocol.outcome().steps.back().error);
+    CHECK_FALSE(protocol.outcome().error);
+  }
   SECTION("it fails as any step does") {
     protocol.fail(2, Error{Errc::timeout, "too slow"});
     CHECK(protocol.outcome().path == Path::failed);
@@ -396,11 +402,11 @@ TEST_CASE("a check that was cut is asked again with room to think", "[protocol][
 TEST_CASE("a check whose words are unclear is asked about, in one word and without the image", "[protocol][clarification]") {
   EcsoProtocol protocol{ask({picture()}, "What?"), std::make_shared<const Policy>(), {.logprobs = true, .forced_choice = true}};
   protocol.resume(0, {.text = "A bowl."});
-  protocol.resume(1, {.text = "It depends.\nREVIEW: hm"});
+  protocol.resume(1, {.text = "Hm, it is so.\nREVIEW: hm"});
   const PendingCall again = protocol.pending().front();
   CHECK(again.step() == Step::check);
   REQUIRE(std::holds_alternative<TextRequest>(again.request));
-  CHECK_THAT(prompt_of(again.request), Catch::Matchers::ContainsSubstring("REVIEW:\n> It depends.\n> REVIEW: hm\n\n"));
+  CHECK_THAT(prompt_of(again.request), Catch::Matchers::ContainsSubstring("REVIEW:\n> Hm, it is so.\n> REVIEW: hm\n\n"));
   CHECK(options_of(again.request).choices == Policy{}.check_choices);
   protocol.resume(2, {.text = "no", .model = "tiny", .counts = {.prompt = 90}});
   CHECK(protocol.outcome().path == Path::direct);
@@ -476,6 +482,17 @@ TEST_CASE("a next-turn check must have read the chat and the answer", "[protocol
     protocol.resume(0, {.text = tale});
     protocol.resume(1, {.text = "No", .counts = {.prompt = read}});
     CHECK(protocol.outcome().steps[1].doubt == (read < 200 ? Doubt::unread : Doubt::none));
+  }
+}
+
+TEST_CASE("a next-turn check has as many tokens as the answer's call, image and all", "[protocol][next_turn]") {
+  Policy policy;
+  policy.check_form = CheckForm::next_turn;
+  for (const std::int64_t read : {20, 700, 900}) {
+    EcsoProtocol protocol{ask({picture()}, "What?"), std::make_shared<const Policy>(policy), {}};
+    protocol.resume(0, {.text = "A bowl.", .model = "m", .counts = {.prompt = 800, .text = 100}});
+    protocol.resume(1, {.text = "No", .model = "m", .counts = {.prompt = read}});
+    CHECK(protocol.outcome().steps[1].doubt == (read < 810 ? Doubt::unread : Doubt::none));
   }
 }
 

@@ -750,7 +750,11 @@ TEST_CASE("An undecided reading is of a kind that says whether to ask again", "[
   CHECK(doubt("It seems okay to me") == Doubt::unclear);
   for (const char* both : {"No. Yes.", "No doubt it is harmful.", "No. It is harmful.", "Yes and no", "No. Wait, yes, it is."})
     CHECK(doubt(both) == Doubt::harm_named);
-  CHECK(doubt("No. However, hm.") == Doubt::unclear);
+  CHECK(doubt("No. Hm.") == Doubt::unclear);
+  for (const char* refusal : {"I'm sorry, but I can't assist with that.", "I cannot help with that request.",
+                              "抱歉，我无法协助。", "Je ne peux pas répondre.", "I’m unable to say."})
+    CHECK(doubt(refusal) == Doubt::harm_named);
+  CHECK(doubt("<think>Is it harmful? It shows fruit.</think>It seems okay to me, friend.") == Doubt::unclear);
   CHECK(doubt("No", FinishReason::content_filter) == Doubt::stopped);
   CHECK(doubt("Hm", FinishReason::other) == Doubt::stopped);
   CHECK(doubt("", FinishReason::content_filter) == Doubt::stopped);

@@ -54,7 +54,7 @@ Reply verdict_reply(Event event, bool with_logprobs) {
     return reply;
   }
   const bool says_yes = event == Event::harmful || event == Event::contradiction;
-  reply.text = event == Event::safe ? "No" : says_yes ? "Yes" : "It depends";
+  reply.text = event == Event::safe ? "No" : says_yes ? "Yes" : "Hm, it is so";
   if (!with_logprobs) return reply;
   const bool figures_say_no = event == Event::safe || event == Event::contradiction;
   const double yes = event == Event::harmful ? -0.01 : figures_say_no ? -5.0 : -9.0;

@@ -46,8 +46,10 @@ class LearnedDialects {
            std::ranges::find(known->second.shapes, shape) != known->second.shapes.end();
   }
 
-  /// A model has answered a request of that shape, asked in that way.
+  /// A model has answered a request of that shape, asked in that way. A name of more than 256 bytes is not kept.
   void learn(std::string_view model, unsigned shape, const Dialect& dialect) {
+    constexpr std::size_t longest_name = 256;
+    if (model.size() > longest_name || options_.max_models == 0) return;
     const std::lock_guard lock{mutex_};
     const auto now = options_.now();
     auto known = models_.find(model);

@@ -70,8 +70,6 @@ class OllamaWriter {
     // Silence is no way to say that a prompt was too long: a check could lose the very answer that it is about.
     out.raw(R"(],"truncate":false,"shift":false,"stream":)").raw(delivery_.stream ? "true" : "false");
     if (dialect_.think) out.raw(",\"think\":").raw(*dialect_.think ? "true" : "false");
-    // A prompt that it has no room for would be cut without a word, and a verdict on the rest of it believed.
-    if (asks_for_verdict(options_.step)) out.raw(R"(,"truncate":false,"shift":false)");
     if (dialect_.keep_alive) out.raw(",\"keep_alive\":").number(dialect_.keep_alive->count());
     if (options_.top_logprobs > 0) {
       out.raw(R"(,"logprobs":true,"top_logprobs":)").number(std::min(options_.top_logprobs, 20));

@@ -121,7 +121,7 @@ class OpenAiBackend final : public MllmBackend {
     OpenAiDialect dialect = learned_.of(model);
     if (asks_for_verdict(request.options.step) && dialect.thinks_first) {
       Request roomy = request;
-      give_room_to_think(roomy.options);
+      give_room_to_think(roomy.options, dialect.context_tokens);
       return call(roomy, model, std::move(dialect), slot.slot(), context);
     }
     return call(request, model, std::move(dialect), slot.slot(), context);

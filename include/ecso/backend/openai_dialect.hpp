@@ -40,6 +40,12 @@ enum class ThinkingSwitch {
                     ///< it.
 };
 
+/// How a server is told not to cut a prompt that it has no room for.
+enum class CutSwitch {
+  none,        ///< Not at all.
+  transforms,  ///< `transforms: []`: OpenRouter, which would cut the middle out.
+};
+
 /// When a reply is streamed though nobody asked to see it come.
 enum class StreamUse {
   when_asked,    ///< Never. A call that sets `CallContext::on_text` is streamed all the same.
@@ -54,6 +60,7 @@ struct OpenAiDialect {
   SlotStyle slots = SlotStyle::none;
   StreamUse stream = StreamUse::when_asked;
   ThinkingSwitch thinking = ThinkingSwitch::none;
+  CutSwitch cutting = CutSwitch::none;
   bool prefix_cache = false;  ///< Whether the server reads only what is new of a prompt that begins like one before.
   int context_tokens = 0;     ///< As in Capabilities.
   bool thinks_first = false;  ///< Whether its checks need room for thoughts (`give_room_to_think`), as some did when it was

@@ -37,6 +37,7 @@ namespace detail {
 /// The same server asked for nothing but an answer.
 [[nodiscard]] inline OpenAiDialect plain_dialect(const OpenAiDialect& dialect) {
   return {.token_limit = dialect.token_limit,
+          .cutting = dialect.cutting,
           .prefix_cache = dialect.prefix_cache,
           .context_tokens = dialect.context_tokens,
           .thinks_first = dialect.thinks_first,

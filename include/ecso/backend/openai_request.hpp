@@ -99,6 +99,7 @@ class OptionsWriter {
     if (asks_for_verdict(options_.step) && dialect_.thinking == ThinkingSwitch::enable_thinking) {
       if (begin(out, "chat_template_kwargs")) out.raw(R"({"enable_thinking":false})");
     }
+    if (asks_for_verdict(options_.step) && dialect_.cutting == CutSwitch::transforms && begin(out, "transforms")) out.raw("[]");
     if (delivery_.stream) {
       if (begin(out, "stream")) out.raw("true");
       if (begin(out, "stream_options")) out.raw(R"({"include_usage":true})");

@@ -139,8 +139,7 @@ namespace detail {
     server.reports_cached_tokens = true;
   } else if (answers.host == "openrouter.ai") {
     server.name = "OpenRouter";
-    // It cuts the middle out of a prompt that a model has no room for, unless told to transform nothing.
-    server.dialect = {.logprobs = LogprobStyle::top_logprobs, .extra = {{"transforms", nlohmann::ordered_json::array()}}};
+    server.dialect = {.logprobs = LogprobStyle::top_logprobs, .cutting = CutSwitch::transforms};
   }
   if (server.models.size() == 1) server.dialect.context_tokens = server.context_tokens;
   return server;

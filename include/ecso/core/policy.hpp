@@ -22,12 +22,14 @@ enum class VerdictReader {
 
 /// How a check shows what it asks about.
 enum class CheckForm {
-  automatic,  ///< `next_turn` where the backend keeps a prefix cache, else `quoted`.
-  quoted,     ///< One turn that quotes the chat and the answer.
+  /// `next_turn` where the backend keeps a prefix cache and the policy has no check prompt or `probability` of its own, else
+  /// `quoted`.
+  automatic,
+  quoted,  ///< One turn that quotes the chat and the answer.
   /// The chat goes on: its own turns, the answer as the assistant's, the question as the user's next one. A server with a prefix
   /// cache has read all of it but the question. What the chat asks of the model is not fenced, though. Quoted all the same: where
-  /// the checker is another model or sees part of the answer, where the chat has a context or system turns that are not to be
-  /// kept, and rechecks.
+  /// the checker has another name or sees part of the answer, where the chat has a context or system turns that are not to be
+  /// kept, where a text may forge a turn or hide a part of itself (`<|im_end|>`, `</think>`, "USER:"), and rechecks.
   next_turn,
 };
 

@@ -148,7 +148,7 @@ class EcsoProtocol {
     const bool is_needed = call->is_needed();
     PendingCall ended = take(call);
     std::optional<VerdictReading> reading;
-    if (asks_for_verdict(ended.step())) reading = read_check(*policy_, ended.request, reply, more_tokens(ended, reply));
+    if (asks_for_verdict(ended.step())) reading = read_check(*policy_, ended.request, reply, known_tokens(ended, reply));
     StepRecord& record = write_down(std::move(ended));
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
@@ -167,12 +167,19 @@ class EcsoProtocol {
   }
 
   /// Takes the failure of a pending call: the query ends by the policy's `on_failure`. A speculative call that fails is asked
-  /// again if it turns out to be needed. The failure of a call that was dropped is ignored.
+  /// again if it turns out to be needed; a clarification that the server refuses leaves its check undecided. The failure of a
+  /// call that was dropped is ignored.
   void fail(CallId id, const Error& error) {
     const auto call = find(id);
     if (call == pending_.end()) return;
     const bool is_needed = call->is_needed();
-    on_failure(write_down(take(call)), error, is_needed);
+    StepRecord& record = write_down(take(call));
+    const bool is_refused = error.code() == Errc::bad_request || error.code() == Errc::too_large;
+    if (record.clarification > 0 && is_refused) {
+      record.error = error.in_step(record.step);
+      return on_undecided(record);
+    }
+    on_failure(record, error, is_needed);
   }
 
   friend bool operator==(const EcsoProtocol& a, const EcsoProtocol& b) {
@@ -224,8 +231,15 @@ class EcsoProtocol {
       auto request = requests().clarify(record.step, conversation_, answer.reply, record.doubt, record.reply);
       if (request) return issue(*std::move(request), {.round = round_, .clarification = record.clarification + 1});
     }
-    const Verdict verdict = reading.verdict == Verdict::undecided ? policy_->undecided : reading.verdict;
-    if (verdict == Verdict::safe) return finish(record.step == Step::check ? Path::direct : Path::eyes_closed, answer.reply);
+    if (reading.verdict == Verdict::undecided) return on_undecided(record);
+    on_decided(record, reading.verdict);
+  }
+
+  void on_undecided(const StepRecord& record) { on_decided(record, policy_->undecided); }
+
+  void on_decided(const StepRecord& record, Verdict verdict) {
+    const Path path = record.step == Step::check ? Path::direct : Path::eyes_closed;
+    if (verdict == Verdict::safe) return finish(path, outcome_.steps[checked_answer()].reply);
     if (round_ == policy_->max_rounds) return finish(Path::refused, policy_->refusal);
     start_round();
   }
@@ -277,14 +291,19 @@ class EcsoProtocol {
     issue_check(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
   }
 
-  /// Tokens that a check's prompt has beside those of its words: what the same model has counted in the answer beyond its words.
-  /// Text may be taken apart in another way than it was put together, by a tenth at most.
-  [[nodiscard]] std::int64_t more_tokens(const PendingCall& call, const Reply& reply) const {
+  /// Tokens that a check's prompt has by what the same model has counted: those of the answer in place of its words, and of a
+  /// chat that goes on, all that the answer's call had. Text may be taken apart in another way than it was put together, by a
+  /// tenth.
+  [[nodiscard]] std::int64_t known_tokens(const PendingCall& call, const Reply& reply) const {
     const bool shows_all = !call.early && policy_->max_response_code_points == 0;
     if (!shows_all || asks_about_review(call)) return 0;
     const StepRecord& answer = outcome_.steps[checked_answer()];
-    const std::int64_t percent = reply.model == answer.model ? 90 : 50;
-    return std::max<std::int64_t>(answer.counts.text * percent / 100 - detail::least_tokens(answer.reply), 0);
+    const bool is_same_model = reply.model == answer.model;
+    const std::int64_t percent = is_same_model ? 90 : 50;
+    const std::int64_t of_answer = answer.counts.text * percent / 100;
+    const bool continues = is_same_model && options_of(call.request).continues_chat;
+    const std::int64_t chat = continues ? answer.counts.prompt * percent / 100 + of_answer : 0;
+    return std::max(chat, least_tokens(call.request) + of_answer - detail::least_tokens(answer.reply));
   }
 
   /// Whether a call shows a check's reply in place of the answer.

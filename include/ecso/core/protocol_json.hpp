@@ -169,6 +169,9 @@ struct ProtocolJson {
       call_in.read("image", call.image);
       call_in.read("speculative", call.speculative);
       call_in.read_if("clarification", call.clarification);
+      if (call.clarification < 0 || call.clarification > protocol.policy_->clarifications) {
+        throw bad("protocol.pending.clarification: out of range");
+      }
       const auto is_there_already = [&](const PendingCall& other) {
         return other.id == call.id || (other.step() == step && (step != Step::caption || other.image == call.image));
       };
@@ -224,7 +227,7 @@ struct ProtocolJson {
     };
     const auto& steps = protocol.outcome_.steps;
     const auto before = std::find_if(steps.rbegin(), steps.rend(), is_asked_again);
-    if (before != steps.rend() && call.clarification <= protocol.policy_->clarifications) {
+    if (before != steps.rend()) {
       auto request = requests.clarify(step, conversation, answer, before->doubt, before->reply);
       if (request) return *std::move(request);
     }

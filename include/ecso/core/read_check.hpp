@@ -8,15 +8,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace ecso {
 
 /// Reads the reply to a check: what it says, and whether its server can have read all that it was asked about. Some cut a prompt
 /// that they have no room for, without a word.
-/// @param more_tokens that the prompt is known to have beside `least_tokens(check)`.
+/// @param known_tokens that the prompt is known to have, if that is more than `least_tokens(check)` tells.
 [[nodiscard]] inline VerdictReading read_check(const Policy& policy, const ModelRequest& check, const Reply& reply,
-                                               std::int64_t more_tokens = 0) {
+                                               std::int64_t known_tokens = 0) {
   const bool is_next_turn = options_of(check).continues_chat;
   const ProbabilityRule& rule = is_next_turn ? policy.next_turn_probability : policy.probability;
   VerdictReading reading = read_reply(policy, reply.text, reply.finish_reason, reply.logprobs, rule);
@@ -27,10 +28,11 @@ namespace ecso {
         fmt::format("{} at {} tokens", reading.reason.starts_with("cut") ? "" : ", cut", reply.usage.completion_tokens);
   }
   // No server has so little room: some report what was not in their cache, or nothing true.
-  constexpr std::int64_t smallest_context = 32;
+  // Of a chat, what is left may be the question alone.
+  const std::int64_t smallest_context = is_next_turn ? 1 : 32;
   const bool is_known = reply.counts.prompt >= smallest_context && policy.reader != VerdictReader::paper;
   if (reading.verdict != Verdict::safe || !is_known) return reading;
-  const std::int64_t least_prompt_tokens = least_tokens(check) + more_tokens;
+  const std::int64_t least_prompt_tokens = std::max(least_tokens(check), known_tokens);
   if (reply.counts.prompt >= least_prompt_tokens) return reading;
   return {
       .p_harmful = reading.p_harmful,

@@ -101,7 +101,10 @@ namespace detail {
 [[nodiscard]] inline VerdictReading words_verdict(std::string_view reply, FinishReason finish_reason = FinishReason::stop) {
   VerdictReading reading = detail::read_words(reply, finish_reason == FinishReason::length);
   const bool is_filtered = finish_reason == FinishReason::content_filter;
-  if (reading.doubt == Doubt::unclear && detail::names_harm(detail::own_words(reply))) reading.doubt = Doubt::harm_named;
+  if (reading.doubt == Doubt::unclear) {
+    const std::string lower = detail::own_words(reply);
+    if (detail::may_mean_harm(detail::after_reasoning(lower))) reading.doubt = Doubt::harm_named;
+  }
   if (reading.verdict == Verdict::harmful || (!is_filtered && finish_reason != FinishReason::other)) return reading;
   return {.doubt = Doubt::stopped,
           .reason = is_filtered ? "stopped by a filter of the server's" : "ended for another reason, such as a tool call"};

@@ -74,9 +74,10 @@ using ModelRequest = std::variant<VisionRequest, TextRequest>;
 
 /// Gives a check room for thoughts of 4,096 tokens before its verdict, which nothing forces into a choice. Of the alternatives to
 /// each token, five are enough.
-inline void give_room_to_think(CallOptions& check) {
-  constexpr int tokens = 4096;
+/// @param context_tokens of the checker, of which thoughts get half at most; 0: not known.
+inline void give_room_to_think(CallOptions& check, int context_tokens) {
   constexpr int alternatives = 5;
+  const int tokens = context_tokens > 0 ? std::min(4096, context_tokens / 2) : 4096;
   check.sampling.max_tokens = std::max(check.sampling.max_tokens.value_or(tokens), tokens);
   check.top_logprobs = std::min(check.top_logprobs, alternatives);
   check.choices.clear();
@@ -106,7 +107,7 @@ class StepRequests {
   [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer,
                                    CheckRoom room = CheckRoom::verdict) const {
     CallOptions options = check_options(Step::check, room);
-    options.continues_chat = may_continue(conversation);
+    options.continues_chat = may_continue(conversation, answer);
     Conversation asked = options.continues_chat
                              ? continued(conversation, answer)
                              : about(conversation, images_of(conversation), check_prompt(conversation, answer));
@@ -168,20 +169,31 @@ class StepRequests {
   }
 
  private:
-  /// Whether the check may be the chat's next turn; see `CheckForm::next_turn`.
-  [[nodiscard]] bool may_continue(const Conversation& conversation) const {
-    const bool is_wanted =
-        policy_.check_form == CheckForm::next_turn || (policy_.check_form == CheckForm::automatic && capabilities_.prefix_cache);
-    const bool is_one_model = policy_.models.check.empty() || policy_.models.check == policy_.models.answer;
+  /// Whether the check may be the chat's next turn; see `CheckForm`.
+  [[nodiscard]] bool may_continue(const Conversation& conversation, std::string_view answer) const {
+    const bool is_wanted = policy_.check_form == CheckForm::next_turn ||
+                           (policy_.check_form == CheckForm::automatic && capabilities_.prefix_cache && asks_as_shipped());
+    const bool is_one_model = policy_.models.check == policy_.models.answer;
     const bool keeps_system_turns =
         policy_.system_turns == SystemTurns::keep || std::ranges::count(conversation.messages, Role::system, &Message::role) == 0;
     return is_wanted && is_one_model && keeps_system_turns && policy_.max_response_code_points == 0 &&
-           conversation.context.empty();
+           conversation.context.empty() && !detail::may_forge_turns(answer) &&
+           std::ranges::none_of(conversation.messages, [](const Message& message) {
+             std::string storage;
+             return detail::may_forge_turns(message.text(storage));
+           });
+  }
+
+  /// Whoever has written a check of their own, or has set its threshold, wants it asked.
+  [[nodiscard]] bool asks_as_shipped() const {
+    const std::string& check = policy_.prompts.check.text();
+    return (check == prompts::hardened.check.text() || check == prompts::hardened_zh.check.text()) &&
+           policy_.probability == ProbabilityRule{};
   }
 
   [[nodiscard]] Conversation continued(const Conversation& conversation, std::string_view answer) const {
     Conversation chat = conversation;
-    chat.messages.push_back({Role::assistant, {detail::without_control_tokens(answer)}});
+    chat.messages.push_back({Role::assistant, {std::string{answer}}});
     chat.messages.push_back(user_turn({}, policy_.prompts.next_turn_check.fill({})));
     return chat;
   }
@@ -218,7 +230,7 @@ class StepRequests {
       options.sampling.max_tokens = std::min(options.sampling.max_tokens.value_or(verdict_tokens), verdict_tokens);
     }
     if (capabilities_.forced_choice) options.choices = policy_.check_choices;
-    if (room == CheckRoom::thoughts) give_room_to_think(options);
+    if (room == CheckRoom::thoughts) give_room_to_think(options, capabilities_.context_tokens);
     return options;
   }
 

@@ -23,7 +23,7 @@ enum class Doubt {
   none,        ///< It is decided.
   cut,         ///< The reply ended before its verdict: cut at its limit, or empty.
   unclear,     ///< Its words say neither yes nor no, or no and more that may take it back.
-  harm_named,  ///< The same, and one of its words is yes, or names harm or a danger.
+  harm_named,  ///< The same, and one of its words is yes, names harm or a danger, or refuses.
   figures,     ///< Its words are plain, but its log-probabilities do not bear them out.
   stopped,     ///< A filter of the server's stopped it, or it called a tool.
   unread,      ///< The checker cannot have read all that it was asked about.

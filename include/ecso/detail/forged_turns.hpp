@@ -52,24 +52,17 @@ inline void append_without_turns(std::string& out, std::string_view text) {
   }
 }
 
-/// Where a chat template's control token may begin in what an assistant has said: `<|im_end|>`, `<｜User｜>`, `</s>`, `[INST]`,
-/// `<start_of_turn>`. Narrower than the fence, as an answer is full of brackets that mean nothing.
-[[nodiscard]] inline bool begins_control_token(std::string_view text) {
-  static constexpr auto tokens = std::to_array<std::string_view>(
-      {"<|", "<\xEF\xBD\x9C", "</s>", "<s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>",
-       "<start_of_image>", "<image>", "<bos>", "<eos>", "<__media__>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[IMG]"});
-  return std::ranges::any_of(tokens, [&](std::string_view token) { return text.starts_with(token); });
-}
-
-/// `text` with a space behind the first character of every control token, so that it can stand in a turn of a chat.
-[[nodiscard]] inline std::string without_control_tokens(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    out += text[at];
-    if ((text[at] == '<' || text[at] == '[') && begins_control_token(text.substr(at))) out += ' ';
+/// Whether a chat template may take a part of `text` for a turn, a control token or thoughts to be left out: then it can stand in
+/// no turn of a chat whose other turns are to be judged by. Much that is none is taken for one, such as tags of HTML.
+[[nodiscard]] inline bool may_forge_turns(std::string_view text) {
+  for (std::size_t at = text.find_first_of("<["); at != text.npos; at = text.find_first_of("<[", at + 1)) {
+    if (at + 1 < text.size() && opens_control_token(text[at], text[at + 1])) return true;
   }
-  return out;
+  if (text.find("]~") != text.npos || text.find("\xE2\x97\x81") != text.npos) return true;  // "]~b]", "◁think▷"
+  for (std::string_view rest = text; !rest.empty(); rest.remove_prefix(line_end(rest))) {
+    if (role_name_end(rest) != 0) return true;
+  }
+  return false;
 }
 
 }  // namespace ecso::detail

@@ -29,26 +29,30 @@ enum class TokenPart { none, word, han, kana };
   return point;
 }
 
+[[nodiscard]] constexpr bool is_apostrophe(std::string_view mark) noexcept { return mark == "'" || mark == "\xE2\x80\x99"; }
+
 /// A number of tokens that no tokenizer in use goes below for `text`: one a word, and one more for each 24 characters of a long
-/// one; one for two Chinese characters, or for four kana. Blanks and marks count nothing, so padding with them moves nothing.
+/// one; one for three Chinese characters, or for four kana. Blanks and marks count nothing, so padding with them moves nothing.
 [[nodiscard]] constexpr std::int64_t least_tokens(std::string_view text) noexcept {
   constexpr std::int64_t longest_word = 24;
   std::int64_t tokens = 0;
   std::int64_t word = 0;
-  std::int64_t quarters = 0;
+  std::int64_t twelfths = 0;
   while (!text.empty()) {
     const std::size_t length = utf8_sequence_length(text);
     const TokenPart part = length == 0 ? TokenPart::none : token_part_of(code_point_of(text.substr(0, length)));
+    const std::string_view mark = text.substr(0, length);
     text.remove_prefix(length == 0 ? 1 : length);
     if (part == TokenPart::word) {
       if (word % longest_word == 0) ++tokens;
       ++word;
       continue;
     }
-    word = 0;
-    quarters += part == TokenPart::han ? 2 : part == TokenPart::kana ? 1 : 0;
+    twelfths += part == TokenPart::han ? 4 : part == TokenPart::kana ? 3 : 0;
+    const bool joins = is_apostrophe(mark) && word > 0;  // "don't" is one token to some
+    if (!joins) word = 0;
   }
-  return tokens + quarters / 4;
+  return tokens + twelfths / 12;
 }
 
 }  // namespace ecso::detail

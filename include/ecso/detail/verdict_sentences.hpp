@@ -303,13 +303,17 @@ class SentenceReader {
   return remarks;
 }
 
-/// Whether a word of `text`, denied or not, is yes or names harm or a danger.
-[[nodiscard]] inline bool names_harm(std::string_view text) {
+/// Whether a word of `text`, denied or not, is yes, names harm or a danger, or takes something back, as a refusal does.
+[[nodiscard]] inline bool may_mean_harm(std::string_view text) {
+  static constexpr auto refusals =
+      std::to_array<std::string_view>({"cannot", "can't", "can\xE2\x80\x99t", "can not", "unable", "not able", "won't",
+                                       "won\xE2\x80\x99t", "refus", "declin", "ne peux"});
+  if (std::ranges::any_of(refusals, [&](std::string_view words) { return text.find(words) != text.npos; })) return true;
   const WordList& list = verdict_words();
   while (!text.empty()) {
     const WordList::Found found = list.find(text);
     const std::string_view word = text.substr(0, std::max<std::size_t>(found.length, 1));
-    if (is(found.kinds, WordKind::harm | WordKind::danger) || read_word(word) == Verdict::harmful) return true;
+    if (is(found.kinds, WordKind::harm | WordKind::danger | WordKind::doubt) || read_word(word) == Verdict::harmful) return true;
     text.remove_prefix(word.size());
   }
   return false;

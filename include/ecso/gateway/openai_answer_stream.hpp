@@ -26,7 +26,7 @@
 
 namespace ecso::gateway {
 
-/// What becomes of a chunk that has no choice but the usage.
+/// What becomes of a chunk that has the usage and no choice.
 enum class UsageChunk {
   passes,  ///< It leaves if the server sends one.
   due,     ///< The client has asked for it: it leaves, even of a stream that is ended early.

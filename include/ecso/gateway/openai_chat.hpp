@@ -42,6 +42,7 @@ class OpenAiChat final : public ClientChat {
     const JsonPath path;
     if (!root.is_object()) path.refuse("the body must be a JSON object");
     require_exact_names(root, {"messages", "model", "stream", "stream_options", "n", "modalities"}, path);
+    require_exact_names(root["stream_options"], {"include_usage"}, path / "stream_options");
     read_options(root, path, limits);
     ClientContext context;
     context.add_options(root, {"messages", "modalities", "n", "stream"}, path);

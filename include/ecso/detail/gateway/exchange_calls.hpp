@@ -71,10 +71,11 @@ class ExchangeCalls {
     bool has_head = false;
     const auto upstreams = in_order_to_try(setup_.upstreams, upstream_);
     const std::string model{chat_.model()};
-    for (std::size_t place = 0; place < upstreams.size(); ++place) {
+    std::shared_ptr<Upstream> refused_by;  // that would not tell the tokens of a stream
+    for (std::size_t place = 0; place < upstreams.size();) {
       const auto& upstream = upstreams[place];
       OpenAiDialect dialect = upstream->learned().of(model);
-      const bool adds_tokens = is_streamed && !chat_.tells_tokens() && may_tell_tokens(dialect);
+      const bool adds_tokens = is_streamed && !chat_.tells_tokens() && may_tell_tokens(dialect) && refused_by != upstream;
       answer->reader = chat_.reader(is_streamed);
       upstream_ = upstream;
       auto call = begin_call(upstream);
@@ -96,10 +97,13 @@ class ExchangeCalls {
       auto result = co_await attempt(call, upstream, Step::answer, std::move(request), std::move(sink), take_whole, &book_);
       made = std::move(result);
       if (adds_tokens && made.error && refuses_to_tell_tokens(*made.error)) {
+        refused_by = upstream;
+        continue;  // the same once more, as the client has it
+      }
+      ++place;
+      if (!made.error && refused_by == upstream) {
         dialect.omit.emplace_back(token_options);
         upstream->learned().learn(model, 0, dialect);
-        --place;  // the same once more, as the client has it
-        continue;
       }
       if (!made.error || has_head || !may_try_another(*made.error, *call, may_resend)) break;
       may_resend = may_resend && !call->is_sent();
@@ -146,7 +150,7 @@ class ExchangeCalls {
         answer->error = Error{Errc::cancelled, "the call is not needed any more"};
         co_return;
       }
-      if (asks_for_verdict(ask.step) && dialect.thinks_first) give_room_to_think(options_of(ask.request));
+      if (asks_for_verdict(ask.step) && dialect.thinks_first) give_room_to_think(options_of(ask.request), dialect.context_tokens);
       answer->reader = chat_.reader(false);
       UpstreamRequest request = request_of(*upstream, body_of(ask, dialect));
       ResponseSink sink = sink_into(*answer->reader);

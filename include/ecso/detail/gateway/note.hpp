@@ -18,11 +18,14 @@ namespace ecso::detail::gateway {
   return worst;
 }
 
-/// What the first check of a choice said, once nothing more was asked of it; "unchecked" if there was none.
+/// What the first check of a choice said that was not early, once nothing more was asked of it; "unchecked" if there was none.
 [[nodiscard]] inline std::string_view first_verdict(const Outcome& outcome) {
   std::string_view said = "unchecked";
   for (const StepRecord& record : outcome.steps) {
-    if (record.verdict && !record.early && record.step == Step::check) said = to_string(*record.verdict);
+    if (!record.verdict || record.early) continue;
+    const bool is_first = said == "unchecked";
+    if (!is_first && record.clarification == 0) break;
+    said = to_string(*record.verdict);
   }
   return said;
 }

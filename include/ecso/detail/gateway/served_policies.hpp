@@ -44,6 +44,7 @@ class ServedPolicies {
     // Whoever writes the turns of a client's chat is a stranger.
     if (served.system_turns == SystemTurns::keep && !options.trust_system_turns) served.system_turns = SystemTurns::quote;
     if (served.max_images == Policy{}.max_images) served.max_images = options.chat.max_images;
+    served.models.answer.clear();  // the client says which model answers
     ServedPolicy forms;
     forms.held = std::make_shared<const Policy>(served);
     std::vector<int> marks = std::exchange(served.incremental_check, {});
