@@ -85,8 +85,8 @@ namespace detail {
 /// Reads the body of a successful response: the first choice's text (or its refusal, which is an answer too), and all that goes
 /// with it. What is missing or of a wrong type beside the text is left at its default.
 /// @param key is taken out of what error messages quote.
-/// @throws Error `bad_reply` if it is not JSON, has no choice, or its text is empty though it was not cut; `server_error` if it is an error in spite of
-/// its status.
+/// @throws Error `bad_reply` if it is not JSON, has no choice, or its text is empty though it was not cut; `server_error` if it
+/// is an error in spite of its status.
 [[nodiscard]] inline Reply parse_openai_reply(std::string_view body, const Secret& key = {}) {
   const detail::Json json = detail::parse_server_json(body, key);
   const detail::Json& choices = detail::member(json, "choices");
