@@ -202,7 +202,7 @@ struct Input {
   std::string_view body;
 
   [[nodiscard]] std::unique_ptr<UpstreamAnswer> reader() const {
-    if (stream) return std::make_unique<OpenAiStreamAnswer>(max_choices, (paths & 1) != 0);
+    if (stream) return std::make_unique<OpenAiStreamAnswer>(max_choices, (paths & 1) != 0 ? UsageChunk::due : UsageChunk::passes);
     return std::make_unique<OpenAiAnswer>(max_choices);
   }
 
