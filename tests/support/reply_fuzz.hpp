@@ -34,7 +34,8 @@ inline void check_message(const ecso::Error& error, const ecso::Secret& key) {
 }
 
 inline void check_reply(const ecso::Reply& reply) {
-  require(!reply.text.empty() && ecso::detail::is_valid_utf8(reply.text));
+  require(!reply.text.empty() || reply.finish_reason == ecso::FinishReason::length);
+  require(ecso::detail::is_valid_utf8(reply.text));
   require(reply.usage.prompt_tokens >= 0 && reply.usage.cached_tokens >= 0 && reply.usage.completion_tokens >= 0);
 }
 
