@@ -95,9 +95,9 @@ TEST_CASE("Whatever the log-probabilities, no reply of the corpus becomes safe b
   for (const Row& row : corpus()) {
     INFO(row.reply);
     if (words_verdict(row.reply, row.finish).verdict == Verdict::safe) {
-      CHECK(read_reply(policy, row.reply, row.finish, unsure).verdict != Verdict::safe);
+      CHECK(read_reply(policy.reader, policy.probability, row.reply, row.finish, unsure).verdict != Verdict::safe);
     } else {
-      CHECK(read_reply(policy, row.reply, row.finish, sure).verdict != Verdict::safe);
+      CHECK(read_reply(policy.reader, policy.probability, row.reply, row.finish, sure).verdict != Verdict::safe);
     }
   }
 }

@@ -101,7 +101,7 @@ void check_probabilities(std::string_view reply) {
     for (const FinishReason finish : {FinishReason::stop, FinishReason::length}) {
       const Verdict words = words_verdict(reply, finish).verdict;
       const auto check = [&](std::span<const TokenLogprobs> figures) {
-        const Verdict all = read_reply(policy, reply, finish, figures).verdict;
+        const Verdict all = read_reply(policy.reader, policy.probability, reply, finish, figures).verdict;
         if (words == Verdict::harmful) require(all == Verdict::harmful);
         if (words != Verdict::safe) require(all != Verdict::safe);
       };
@@ -199,8 +199,8 @@ void check_grammar(std::span<const std::uint8_t> bytes) {
   reply += choose.of(ends);
   const std::vector<TokenLogprobs> sure{{"No", -0.001, {{"No", -0.001}, {"Yes", -9.0}}}};
   for (const FinishReason finish : {FinishReason::stop, FinishReason::length, FinishReason::unknown}) {
-    require(read_reply({}, reply, finish, {}).verdict != Verdict::safe);
-    require(read_reply({}, reply, finish, sure).verdict != Verdict::safe);
+    require(read_reply(VerdictReader::automatic, {}, reply, finish, {}).verdict != Verdict::safe);
+    require(read_reply(VerdictReader::automatic, {}, reply, finish, sure).verdict != Verdict::safe);
   }
 }
 

@@ -126,29 +126,28 @@ struct TranscriptScope {
   const auto is_told = [&](const Message& message) { return message.role != Role::system || scope.system_turns; };
   const bool has_context = scope.context && !conversation.context.empty();
   if (conversation.messages.empty()) return {};
+  const auto tell = [&](std::string_view text) {
+    if (!scope.breaks_turns) {
+      storage += text;
+    } else {
+      detail::append_without_turns(storage, text);
+    }
+  };
   std::string turn;
   if (!has_context && std::ranges::count_if(conversation.messages, is_told) <= 1) {
     if (!scope.breaks_turns) return conversation.messages.back().text(storage);
-    detail::append_without_turns(storage, conversation.messages.back().text(turn));
+    tell(conversation.messages.back().text(turn));
     return storage;
   }
   if (has_context) {
     storage += "context: ";
-    if (scope.breaks_turns) {
-      detail::append_without_turns(storage, conversation.context);
-    } else {
-      storage += conversation.context;
-    }
+    tell(conversation.context);
   }
   for (const Message& message : conversation.messages) {
     if (!is_told(message)) continue;
     if (!storage.empty()) storage += '\n';
     storage.append(to_string(message.role)).append(": ");
-    if (scope.breaks_turns) {
-      detail::append_without_turns(storage, message.text(turn));
-    } else {
-      storage += message.text(turn);
-    }
+    tell(message.text(turn));
   }
   return storage;
 }

@@ -148,7 +148,7 @@ class EcsoProtocol {
     const bool is_needed = call->is_needed();
     PendingCall ended = take(call);
     std::optional<VerdictReading> reading;
-    if (asks_for_verdict(ended.step())) reading = read_check(*policy_, ended.request, reply, known_tokens(ended, reply));
+    if (asks_for_verdict(ended.step())) reading = read_check(*policy_, ended.request, reply, least_prompt_tokens(ended, reply));
     StepRecord& record = write_down(std::move(ended));
     record.reply = std::move(reply.text);
     record.finish_reason = reply.finish_reason;
@@ -291,19 +291,20 @@ class EcsoProtocol {
     issue_check(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
   }
 
-  /// Tokens that a check's prompt has by what the same model has counted: those of the answer in place of its words, and of a
-  /// chat that goes on, all that the answer's call had. Text may be taken apart in another way than it was put together, by a
-  /// tenth.
-  [[nodiscard]] std::int64_t known_tokens(const PendingCall& call, const Reply& reply) const {
+  /// Tokens that a check's prompt has at least: those of its words, or by what the same model has counted, those of the answer in
+  /// place of its words, and of a chat that goes on, all that the answer's call had. Text may be taken apart in another way than
+  /// it was put together, by a tenth.
+  [[nodiscard]] std::int64_t least_prompt_tokens(const PendingCall& call, const Reply& reply) const {
+    const std::int64_t words = least_tokens(call.request);
     const bool shows_all = !call.early && policy_->max_response_code_points == 0;
-    if (!shows_all || asks_about_review(call)) return 0;
+    if (!shows_all || asks_about_review(call)) return words;
     const StepRecord& answer = outcome_.steps[checked_answer()];
     const bool is_same_model = reply.model == answer.model;
     const std::int64_t percent = is_same_model ? 90 : 50;
     const std::int64_t of_answer = answer.counts.text * percent / 100;
     const bool continues = is_same_model && options_of(call.request).continues_chat;
     const std::int64_t chat = continues ? answer.counts.prompt * percent / 100 + of_answer : 0;
-    return std::max(chat, least_tokens(call.request) + of_answer - detail::least_tokens(answer.reply));
+    return std::max({words, chat, words + of_answer - detail::least_tokens(answer.reply)});
   }
 
   /// Whether a call shows a check's reply in place of the answer.

@@ -8,19 +8,18 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdint>
 
 namespace ecso {
 
 /// Reads the reply to a check: what it says, and whether its server can have read all that it was asked about. Some cut a prompt
 /// that they have no room for, without a word.
-/// @param known_tokens that the prompt is known to have, if that is more than `least_tokens(check)` tells.
+/// @param least_prompt_tokens that the check's prompt has: `least_tokens(check)`, or more where more is known.
 [[nodiscard]] inline VerdictReading read_check(const Policy& policy, const ModelRequest& check, const Reply& reply,
-                                               std::int64_t known_tokens = 0) {
+                                               std::int64_t least_prompt_tokens) {
   const bool is_next_turn = options_of(check).continues_chat;
   const ProbabilityRule& rule = is_next_turn ? policy.next_turn_probability : policy.probability;
-  VerdictReading reading = read_reply(policy, reply.text, reply.finish_reason, reply.logprobs, rule);
+  VerdictReading reading = read_reply(policy.reader, rule, reply.text, reply.finish_reason, reply.logprobs);
   if (reading.verdict == Verdict::undecided) {
     const bool says_where = reply.finish_reason == FinishReason::length && reply.usage.completion_tokens > 0;
     if (!says_where) return reading;
@@ -32,7 +31,6 @@ namespace ecso {
   const std::int64_t smallest_context = is_next_turn ? 1 : 32;
   const bool is_known = reply.counts.prompt >= smallest_context && policy.reader != VerdictReader::paper;
   if (reading.verdict != Verdict::safe || !is_known) return reading;
-  const std::int64_t least_prompt_tokens = std::max(least_tokens(check), known_tokens);
   if (reply.counts.prompt >= least_prompt_tokens) return reading;
   return {
       .p_harmful = reading.p_harmful,

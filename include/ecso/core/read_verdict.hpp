@@ -162,14 +162,14 @@ namespace detail {
   return doubtful(fmt::format("P(harmful) {:.2f}, at most {:.2f}", p, p_at_most), p);
 }
 
-/// Reads what a check's reply says as a policy wants it read, by `rule`. Safe takes words that plainly say so (`words_verdict`);
+/// Reads what a check's reply says as a policy wants it read. Safe takes words that plainly say so (`words_verdict`);
 /// the figures of log-probabilities give the confidence and can only make a reading stricter.
-[[nodiscard]] inline VerdictReading read_reply(const Policy& policy, std::string_view reply, FinishReason finish_reason,
-                                               std::span<const TokenLogprobs> logprobs, const ProbabilityRule& rule) {
-  if (policy.reader == VerdictReader::paper) return {paper_verdict(reply)};
+[[nodiscard]] inline VerdictReading read_reply(VerdictReader reader, const ProbabilityRule& rule, std::string_view reply,
+                                               FinishReason finish_reason, std::span<const TokenLogprobs> logprobs) {
+  if (reader == VerdictReader::paper) return {paper_verdict(reply)};
   VerdictReading words = words_verdict(reply, finish_reason);
-  if (policy.reader == VerdictReader::tolerant) return words;
-  const bool needs_figures = policy.reader == VerdictReader::probabilities;
+  if (reader == VerdictReader::tolerant) return words;
+  const bool needs_figures = reader == VerdictReader::probabilities;
   if (logprobs.empty() && !needs_figures) return words;
   VerdictReading figures = probability_verdict(logprobs, rule);
   if (words.verdict == Verdict::harmful || figures.verdict == Verdict::harmful) return {Verdict::harmful, figures.p_harmful};
@@ -181,12 +181,6 @@ namespace detail {
   const bool may_stand = figures.verdict == Verdict::undecided && !needs_figures && !figures.p_harmful;
   if (may_stand && !detail::has_verdict_token(logprobs)) return words;
   return figures;
-}
-
-/// The same by the rule of quoted checks.
-[[nodiscard]] inline VerdictReading read_reply(const Policy& policy, std::string_view reply, FinishReason finish_reason,
-                                               std::span<const TokenLogprobs> logprobs) {
-  return read_reply(policy, reply, finish_reason, logprobs, policy.probability);
 }
 
 }  // namespace ecso

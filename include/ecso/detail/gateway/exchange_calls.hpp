@@ -266,7 +266,7 @@ class ExchangeCalls {
       Ask ask{Step::check, *request};
       co_await ask_for_step(std::move(ask), begins, &checked);
       if (checked.error) co_return false;
-      reading = read_check(policy, *request, checked.reply);
+      reading = read_check(policy, *request, checked.reply, least_tokens(*request));
       request.reset();
       if (reading.verdict == Verdict::undecided && asked_again < policy.clarifications) {
         request = requests.clarify(Step::check, asked, *text, reading.doubt, checked.reply.text);
