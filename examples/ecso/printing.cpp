@@ -170,6 +170,7 @@ void StepPrinter::write_verdict(const StepRecord& record) {
   out_ << indent << styled(to_string(*record.verdict), style);
   if (record.p_harmful) out_ << fmt::format(", P(harmful) {:.2f}", *record.p_harmful);
   if (!record.reason.empty()) out_ << " (" << record.reason << ')';
+  if (!record.category.empty()) out_ << " (" << record.category << ')';
   if (detail_ == Detail::summary) {
     out_ << fmt::format(", said \"{}\"", shorten(record.reply, 40));
     if (record.verdict == Verdict::harmful) out_ << styled(": the answer is withheld (--trace shows it)", dim);

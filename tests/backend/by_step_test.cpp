@@ -58,9 +58,13 @@ TEST_CASE("the capabilities are those of the backends that need them", "[by_step
   const auto of = [](ecso::StepBackends backends) { return ecso::ByStep{backends}.capabilities(); };
   CHECK(of({able, able, able, able}) ==
         Capabilities{.vision = true, .logprobs = true, .forced_choice = true, .concurrent = true, .slots = 0});
+  CHECK(of({able, able, able, one_at_a_time}).checks_elsewhere == false);
+  CHECK(of({able, one_at_a_time, able, able}).checks_elsewhere);
   CHECK(of({able, able, able, text_only}).vision);
   CHECK_FALSE(of({text_only, able, able, able}).vision);
-  CHECK_FALSE(of({able, text_only, able, able}).vision);
+  CHECK(of({able, text_only, able, able}).vision);
+  CHECK_FALSE(of({able, text_only, able, able}).check_vision);
+  CHECK(of({able, able, able, text_only}).check_vision);
   CHECK_FALSE(of({able, able, text_only, able}).vision);
   CHECK(of({text_only, able, text_only, text_only}).logprobs);
   CHECK_FALSE(of({able, text_only, able, able}).logprobs);
@@ -69,6 +73,21 @@ TEST_CASE("the capabilities are those of the backends that need them", "[by_step
   CHECK_FALSE(of({one_at_a_time, able, able, able}).concurrent);
   CHECK_FALSE(of({able, one_at_a_time, able, able}).concurrent);
   CHECK_FALSE(of({able, able, one_at_a_time, able}).concurrent);
+}
+
+TEST_CASE("a checker that takes no images is asked about the texts alone", "[by_step]") {
+  ScriptedBackend answerer;
+  ScriptedBackend checker{{.capabilities = {.vision = false, .prefix_cache = true}}};
+  answerer.expect(Step::answer).reply("Hello.");
+  checker.expect(Step::check).with_prompt("> Hello.").reply("no");
+  ecso::ByStep model{{.answer = answerer, .check = checker, .caption = answerer, .regenerate = answerer}};
+  ecso::Policy policy;
+  policy.check_form = ecso::CheckForm::next_turn;
+  policy.check_upstream = "judge";
+  const ecso::EcsoPipeline pipeline{model, policy};
+  CHECK(pipeline.run(ecso::Image::from_bytes(ecso::test::png_bytes(2, 2)), "What is this?").text == "Hello.");
+  answerer.verify();
+  checker.verify();
 }
 
 }  // namespace

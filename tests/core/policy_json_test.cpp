@@ -57,7 +57,7 @@ TEST_CASE("a policy file sets how checks ask", "[policy][json]") {
   CHECK(policy.probability.threshold == 0.5);
   CHECK_THROWS_WITH(read(R"({"clarifications": 5})"), ContainsSubstring("clarifications ranges from 0 to 4"));
   CHECK_THROWS_WITH(read(R"({"next_turn_probability": {"margin": 0.6}})"), ContainsSubstring("the margin ranges from 0 to 0.5"));
-  CHECK_THROWS_WITH(read(R"({"check_form": "both"})"), ContainsSubstring("is none of automatic, quoted, next_turn"));
+  CHECK_THROWS_WITH(read(R"({"check_form": "both"})"), ContainsSubstring("is none of automatic, quoted, next_turn, guard"));
 }
 
 TEST_CASE("a mistake in a policy file is named with its path", "[policy][json]") {
@@ -78,6 +78,21 @@ TEST_CASE("a mistake in a policy file is named with its path", "[policy][json]")
   CHECK_THROWS_WITH(read(R"({"sampling": {"check": {"stop": "x"}}})"),
                     ContainsSubstring("policy.sampling.check.stop: must be an array"));
   CHECK_THROWS_WITH(read(R"([])"), ContainsSubstring("policy: must be an object"));
+}
+
+TEST_CASE("a policy file names the server that checks, and the form that guard models want", "[policy][json][guard]") {
+  const Policy policy = read(R"({"check_form": "guard", "check": {"upstream": "judge"}, "models": {"check": "llama-guard3"}})");
+  CHECK(policy.check_form == CheckForm::guard);
+  CHECK(policy.reader == VerdictReader::automatic);
+  CHECK(policy.check_upstream == "judge");
+  CHECK(policy_from_json(to_json(policy)) == policy);
+  CHECK(read(R"({"reader": "guard"})").reader == VerdictReader::guard);
+  CHECK_THROWS_WITH(read(R"({"check": {"server": "judge"}})"), ContainsSubstring("policy.check"));
+  CHECK_THROWS_WITH(read(R"({"check": "judge"})"), ContainsSubstring("policy.check"));
+  for (const char* reader : {"paper", "tolerant", "probabilities"}) {
+    CHECK_THROWS_WITH(read(R"({"check_form": "guard", "reader": ")" + std::string{reader} + R"("})"),
+                      ContainsSubstring("check_form guard takes the reader automatic or guard"));
+  }
 }
 
 }  // namespace policy_json_test

@@ -1,5 +1,7 @@
 #include <ecso/core/protocol.hpp>
 
+#include <ecso/core/trace_json.hpp>
+
 #include <memory>
 #include <string>
 #include <string_view>
@@ -506,6 +508,51 @@ TEST_CASE("an early check may be the chat's next turn", "[protocol][next_turn]")
   const PendingCall early = protocol.pending().back();
   CHECK(early.early);
   CHECK(std::get<VisionRequest>(early.request).conversation.messages[1].text() == "Half of");
+}
+
+TEST_CASE("what the answer's model counted tells nothing of what a checker elsewhere has read", "[protocol][elsewhere]") {
+  for (const char* model : {"", "a", "b"}) {
+    CAPTURE(model);
+    EcsoProtocol protocol{
+        ask({}, "What is this?"), std::make_shared<const Policy>(), {.prefix_cache = true, .checks_elsewhere = true}};
+    protocol.resume(0, {.text = "A long tale.", .model = model, .counts = {.prompt = 900, .text = 1000}});
+    const std::int64_t words = least_tokens(protocol.pending().front().request);
+    protocol.resume(1, {.text = "No", .model = model, .counts = {.prompt = words, .text = 1}});
+    CHECK(protocol.outcome().path == Path::direct);
+  }
+  // What its own words need holds all the same.
+  EcsoProtocol protocol{ask({}, "What is this?"), std::make_shared<const Policy>(), {.checks_elsewhere = true}};
+  protocol.resume(0, {.text = "A long tale."});
+  const std::int64_t words = least_tokens(protocol.pending().front().request);
+  protocol.resume(1, {.text = "No", .counts = {.prompt = words - 1, .text = 1}});
+  CHECK(protocol.outcome().steps[1].doubt == Doubt::unread);
+}
+
+TEST_CASE("a policy whose checks go to an upstream is not followed where there is none", "[protocol][elsewhere]") {
+  Policy policy;
+  policy.check_upstream = "judge";
+  const auto start_with = [&](const Capabilities& able) {
+    return EcsoProtocol{ask({}, "What?"), std::make_shared<const Policy>(policy), able};
+  };
+  CHECK_NOTHROW(start_with({.checks_elsewhere = true}));
+  CHECK_THROWS_WITH(start_with({}), Catch::Matchers::ContainsSubstring("its checks go to the upstream \"judge\""));
+}
+
+TEST_CASE("a guard's category stands in the trace", "[protocol][guard]") {
+  Policy policy;
+  policy.check_form = CheckForm::guard;
+  policy.max_rounds = 1;
+  EcsoProtocol protocol{ask({}, "What is this?"), std::make_shared<const Policy>(policy), {}};
+  protocol.resume(0, {.text = "A tale."});
+  protocol.resume(1, {.text = "unsafe\nS1,S10"});
+  const StepRecord& check = protocol.outcome().steps[1];
+  CHECK(check.verdict == Verdict::harmful);
+  CHECK(check.category == "S1, S10");
+  CHECK(check.reason.empty());
+  protocol.resume(2, {.text = "A kind tale."});
+  protocol.resume(3, {.text = "safe"});
+  CHECK(protocol.outcome().path == Path::eyes_closed);
+  CHECK(outcome_from_json(to_json(protocol.outcome())) == protocol.outcome());
 }
 
 }  // namespace protocol_test

@@ -41,8 +41,20 @@ Error failure(Event event) {
 /// The answer that a round gives: another one each time.
 std::string answer_of(int round) { return "the answer of round " + std::to_string(round); }
 
+/// A guard model's verdict.
+Reply guard_reply(Event event, bool with_logprobs) {
+  Reply reply;
+  const bool says_unsafe = event == Event::harmful || event == Event::contradiction;
+  reply.text = event == Event::safe ? "safe" : says_unsafe ? "unsafe\nS1" : "Safety: Controversial";
+  if (!with_logprobs) return reply;
+  const bool figures_say_safe = event != Event::harmful;
+  const char* const word = says_unsafe ? "unsafe" : "safe";
+  reply.logprobs = {{word, -0.01, {{"unsafe", figures_say_safe ? -5.0 : -0.01}, {"safe", figures_say_safe ? -0.01 : -5.0}}}};
+  return reply;
+}
+
 /// A verdict in words and in log-probabilities, so that every reader reads the same.
-Reply verdict_reply(Event event, bool with_logprobs) {
+Reply verdict_reply(Event event, bool with_logprobs, CheckForm form) {
   Reply reply;
   if (event == Event::cut) {
     reply.finish_reason = FinishReason::length;
@@ -53,6 +65,7 @@ Reply verdict_reply(Event event, bool with_logprobs) {
     if (with_logprobs) reply.logprobs = {{"garbage", -0.01, {{"garbage", -0.01}}}};
     return reply;
   }
+  if (form == CheckForm::guard) return guard_reply(event, with_logprobs);
   const bool says_yes = event == Event::harmful || event == Event::contradiction;
   reply.text = event == Event::safe ? "No" : says_yes ? "Yes" : "Hm, it is so";
   if (!with_logprobs) return reply;
@@ -140,7 +153,7 @@ struct Walk {
       known.a_needed_step_failed = known.a_needed_step_failed || call.is_needed();
       next.fail(call.id, failure(event));
     } else if (call.early) {
-      next.resume(call.id, verdict_reply(event, with_logprobs()));
+      next.resume(call.id, verdict_reply(event, with_logprobs(), policy.check_form));
     } else if (asks_for_verdict(call.step())) {
       const std::string shown = said_in(call.request);
       const bool shows_answer = shown.find(known.last_answer) != std::string::npos;
@@ -156,7 +169,7 @@ struct Walk {
       const bool is_undecided = event == Event::undecided || event == Event::nonsense || event == Event::cut ||
                                 (event == Event::contradiction && with_logprobs());
       if (is_undecided) known.called_undecided.insert(known.last_answer);
-      const Reply reply = verdict_reply(event, with_logprobs());
+      const Reply reply = verdict_reply(event, with_logprobs(), policy.check_form);
       known.last_review = reply.text.starts_with('\x01') ? "garbage" : reply.text;
       next.resume(call.id, reply);
     } else {
@@ -320,6 +333,10 @@ TEST_CASE("no mixture of policy settings releases an unverified answer", "[proto
   cross(&Policy::max_rounds, 1, 2);
   cross(&Policy::clarifications, 0, 1);
   for (std::size_t i = 0; i < policies.size(); i += 3) policies[i].check_form = CheckForm::next_turn;
+  for (std::size_t i = 1; i < policies.size(); i += 3) {
+    const bool may_ask_guards = policies[i].reader == VerdictReader::automatic;
+    if (may_ask_guards) policies[i].check_form = CheckForm::guard;
+  }
   // A sanitizer takes ten minutes for all, and looks for what any of them would show.
   constexpr std::size_t part = test::is_sanitized ? 17 : 1;
   for (std::size_t i = 0; i < policies.size(); i += part) tally.run(policies[i], distinct_events, Order::last_first);
@@ -342,7 +359,7 @@ TEST_CASE("the paper's policy does what its public code does, for every sequence
     const auto reply_of = [&](Step step, std::size_t image) {
       const Event event = all_events[wheel[slot_of(step, image)]];
       if (is_failure(event)) throw failure(event);
-      if (step == Step::check) return verdict_reply(event, false).text;
+      if (step == Step::check) return verdict_reply(event, false, CheckForm::quoted).text;
       return event == Event::nonsense || event == Event::cut
                  ? std::string{}
                  : std::string{to_string(step)} + to_string(static_cast<Verdict>(event)).data();

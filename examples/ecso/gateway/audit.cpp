@@ -81,6 +81,7 @@ void write_verdicts(JsonLine& line, const Outcome& outcome) {
     line.member("verdict", to_string(*step.verdict));
     if (step.p_harmful) line.fraction("p_harmful", *step.p_harmful);
     if (step.doubt != Doubt::none) line.member("doubt", to_string(step.doubt)).member("reason", step.reason);
+    if (!step.category.empty()) line.member("category", step.category);
     if (step.early) line.flag("early", true);
     line.end();
   }

@@ -29,19 +29,23 @@ class ByStep final : public MllmBackend {
     return backend_for(request.options.step).generate(request, context);
   }
 
-  /// Sees if every backend that is shown images does; gives log-probabilities and forced choices if the checker does; concurrent
-  /// if all are; streams if the answerer does; keeps a prefix cache if answerer and checker are one backend that does.
+  /// Sees if answerer and captioner do; a checker that does not is shown the texts alone. Gives log-probabilities and forced
+  /// choices if the checker does; concurrent if all are; streams if the answerer does; keeps a prefix cache if answerer and
+  /// checker are one backend that does.
   [[nodiscard]] Capabilities capabilities() const override {
     const Capabilities answer = backends_.answer.capabilities();
     const Capabilities check = backends_.check.capabilities();
     const Capabilities caption = backends_.caption.capabilities();
     const Capabilities regenerate = backends_.regenerate.capabilities();
-    return {.vision = answer.vision && check.vision && caption.vision,
+    const bool is_elsewhere = &backends_.answer != &backends_.check;
+    return {.vision = answer.vision && caption.vision,
             .logprobs = check.logprobs,
             .forced_choice = check.forced_choice,
             .concurrent = answer.concurrent && check.concurrent && caption.concurrent && regenerate.concurrent,
             .streaming = answer.streaming,
-            .prefix_cache = &backends_.answer == &backends_.check && check.prefix_cache,
+            .prefix_cache = !is_elsewhere && check.prefix_cache,
+            .checks_elsewhere = is_elsewhere || check.checks_elsewhere,
+            .check_vision = check.vision && check.check_vision,
             .context_tokens = check.context_tokens};
   }
 

@@ -19,8 +19,11 @@ struct Capabilities {
   bool concurrent = false;     ///< `generate` may be called from several threads at once.
   bool streaming = false;      ///< Calls `CallContext::on_text` while it generates.
   bool prefix_cache = false;   ///< Reads only what is new of a prompt that begins like one before.
-  int slots = 0;               ///< Queries the server works on at once, for those who schedule them; 0: not known.
-  int context_tokens = 0;      ///< Room for a call's prompt and answer, in tokens; 0: not known.
+  /// Checks go to another model than the chat: what is known of one tells nothing of the other (`ByStep`).
+  bool checks_elsewhere = false;
+  bool check_vision = true;  ///< Whether checks may show images: a checker elsewhere may take text alone.
+  int slots = 0;             ///< Queries the server works on at once, for those who schedule them; 0: not known.
+  int context_tokens = 0;    ///< Room for a call's prompt and answer, in tokens; 0: not known.
 
   bool operator==(const Capabilities&) const = default;
 };

@@ -32,6 +32,8 @@ inline void check_policy(const Policy& policy) {
     require(in_unit(rule.threshold) && in_unit(rule.min_mass), "probability: threshold and min_mass range from 0 to 1");
     require(rule.margin >= 0.0 && rule.margin <= 0.5, "probability: the margin ranges from 0 to 0.5");
   }
+  const bool reads_guards = policy.reader == VerdictReader::automatic || policy.reader == VerdictReader::guard;
+  require(policy.check_form != CheckForm::guard || reads_guards, "check_form guard takes the reader automatic or guard");
   const auto& marks = policy.incremental_check;
   require(marks.size() <= 32 && std::ranges::is_sorted(marks, std::ranges::less_equal{}) && (marks.empty() || marks.front() > 0),
           "incremental_check: at most 32 numbers of tokens, each larger than the one before");

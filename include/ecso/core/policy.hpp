@@ -14,10 +14,13 @@ namespace ecso {
 
 /// How a checker's reply becomes a verdict.
 enum class VerdictReader {
-  automatic,      ///< The words of the reply, made stricter by log-probabilities where it has them.
+  /// The words of the reply, made stricter by log-probabilities where it has them; `guard` for checks of the form
+  /// `CheckForm::guard`.
+  automatic,
   paper,          ///< `paper_verdict`: anything but yes is safe.
   tolerant,       ///< The words alone (`words_verdict`).
   probabilities,  ///< The same; never safe where the reply has no log-probabilities.
+  guard,          ///< The formats of guard models (`guard_verdict`), or as `automatic` where a reply begins with yes or no.
 };
 
 /// How a check shows what it asks about.
@@ -28,9 +31,15 @@ enum class CheckForm {
   quoted,  ///< One turn that quotes the chat and the answer.
   /// The chat goes on: its own turns, the answer as the assistant's, the question as the user's next one. A server with a prefix
   /// cache has read all of it but the question. What the chat asks of the model is not fenced, though. Quoted all the same: where
-  /// the checker has another name or sees part of the answer, where the chat has a context or system turns that are not to be
+  /// the checker is another (`StepModels::check`, `Capabilities::checks_elsewhere`) or sees part of the answer, where the chat
+  /// has a context or system turns that are not to be
   /// kept, where a text may forge a turn or hide a part of itself (`<|im_end|>`, `</think>`, "USER:"), and rechecks.
   next_turn,
+  /// For guard models, whose chat template has their question: the chat is the user's turn (of several turns, after the names of
+  /// their roles, with what a quoted check shows beside them), the answer the assistant's, and nothing else. No choice is forced,
+  /// there is room for 64 tokens, and what is unclear is not asked about again. The server must not go on with an answer that
+  /// stands last: llama-server takes `--no-prefill-assistant` for that.
+  guard,
 };
 
 /// What happens to a query one of whose steps failed. Neither releases an unverified answer.
@@ -69,6 +78,7 @@ enum class SystemTurns {
     case VerdictReader::paper: return "paper";
     case VerdictReader::tolerant: return "tolerant";
     case VerdictReader::probabilities: return "probabilities";
+    case VerdictReader::guard: return "guard";
   }
   return "unknown";
 }
@@ -77,6 +87,7 @@ enum class SystemTurns {
     case CheckForm::automatic: return "automatic";
     case CheckForm::quoted: return "quoted";
     case CheckForm::next_turn: return "next_turn";
+    case CheckForm::guard: return "guard";
   }
   return "unknown";
 }
@@ -133,6 +144,9 @@ struct Policy {
   Prompts prompts = prompts::hardened;
   VerdictReader reader = VerdictReader::automatic;
   CheckForm check_form = CheckForm::automatic;
+  /// Name of the server that checks, where a gateway knows several; empty: the one that answers. A backend whose checks do not go
+  /// elsewhere (`Capabilities::checks_elsewhere`) refuses a policy that names one.
+  std::string check_upstream = {};
   ProbabilityRule probability = {};                             ///< Of quoted checks.
   ProbabilityRule next_turn_probability = {.threshold = 0.45};  ///< Of checks that are the chat's next turn.
   /// How often a check that is undecided is asked about again before `undecided` counts, 0 to 4: one that was cut, with room to

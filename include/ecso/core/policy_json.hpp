@@ -23,9 +23,9 @@ namespace ecso {
 namespace detail {
 
 inline constexpr std::array all_readers{VerdictReader::automatic, VerdictReader::paper, VerdictReader::tolerant,
-                                        VerdictReader::probabilities};
+                                        VerdictReader::probabilities, VerdictReader::guard};
 inline constexpr std::array all_languages{Language::english, Language::chinese};
-inline constexpr std::array all_check_forms{CheckForm::automatic, CheckForm::quoted, CheckForm::next_turn};
+inline constexpr std::array all_check_forms{CheckForm::automatic, CheckForm::quoted, CheckForm::next_turn, CheckForm::guard};
 inline constexpr std::array undecided_counts_as{Verdict::harmful, Verdict::safe};
 inline constexpr std::array all_on_failures{OnFailure::raise, OnFailure::refuse};
 inline constexpr std::array all_empty_replies{EmptyReply::accept, EmptyReply::fail};
@@ -67,6 +67,7 @@ void for_each_step(S& steps, Visit visit) {
   detail::for_each_prompt(policy.prompts, [&](const char* name, const auto& prompt) { json["prompts"][name] = prompt.text(); });
   json["reader"] = to_string(policy.reader);
   json["check_form"] = to_string(policy.check_form);
+  json["check"]["upstream"] = policy.check_upstream;
   const auto rule_json = [](const ProbabilityRule& rule) {
     return nlohmann::ordered_json{{"threshold", rule.threshold}, {"margin", rule.margin}, {"min_mass", rule.min_mass}};
   };
@@ -112,6 +113,7 @@ void for_each_step(S& steps, Visit visit) {
                  "reader",
                  "probability",
                  "check_form",
+                 "check",
                  "next_turn_probability",
                  "clarifications",
                  "undecided",
@@ -160,6 +162,11 @@ void for_each_step(S& steps, Visit visit) {
   }
   in.read_if("reader", policy.reader, detail::all_readers);
   in.read_if("check_form", policy.check_form, detail::all_check_forms);
+  if (in.has("check")) {
+    const detail::JsonReader check = in.object("check");
+    check.allow_only({"upstream"});
+    check.read_if("upstream", policy.check_upstream);
+  }
   const auto read_rule = [&](const char* name, ProbabilityRule& rule) {
     if (!in.has(name)) return;
     const detail::JsonReader rule_in = in.object(name);

@@ -97,6 +97,12 @@ class EcsoProtocol {
         conversation_{std::move(conversation)} {
     if (policy_ == nullptr) throw Error{Errc::bad_input, "policy: none given"};
     check_policy(*policy_);
+    if (!policy_->check_upstream.empty() && !capabilities_.checks_elsewhere) {
+      throw Error{Errc::bad_input,
+                  "policy: its checks go to the upstream \"" + policy_->check_upstream +
+                      "\", which a gateway knows; this backend checks by the model that answers (a ByStep, or --check-backend, "
+                      "has another check)"};
+    }
     check_conversation(conversation_, *policy_);
     if (has_image(conversation_) && !capabilities_.vision) throw Error{Errc::unsupported, "the backend's model takes no images"};
     put_images_first(conversation_);
@@ -225,6 +231,7 @@ class EcsoProtocol {
     record.p_harmful = reading.p_harmful;
     record.doubt = reading.doubt;
     record.reason = std::move(reading.reason);
+    record.category = std::move(reading.category);
     if (record.early) return on_early_verdict(reading.verdict);
     const StepRecord& answer = outcome_.steps[checked_answer()];
     if (reading.verdict == Verdict::undecided && record.clarification < policy_->clarifications) {
@@ -293,16 +300,17 @@ class EcsoProtocol {
 
   /// Tokens that a check's prompt has at least: those of its words, or by what the same model has counted, those of the answer in
   /// place of its words, and of a chat that goes on, all that the answer's call had. Text may be taken apart in another way than
-  /// it was put together, by a tenth.
+  /// it was put together, by a tenth. What another model counts tells nothing.
   [[nodiscard]] std::int64_t least_prompt_tokens(const PendingCall& call, const Reply& reply) const {
     const std::int64_t words = least_tokens(call.request);
     const bool shows_all = !call.early && policy_->max_response_code_points == 0;
-    if (!shows_all || asks_about_review(call)) return words;
+    const bool is_other_model = capabilities_.checks_elsewhere || policy_->models.check != policy_->models.answer;
+    if (!shows_all || is_other_model || asks_about_review(call)) return words;
     const StepRecord& answer = outcome_.steps[checked_answer()];
-    const bool is_same_model = reply.model == answer.model;
-    const std::int64_t percent = is_same_model ? 90 : 50;
+    const bool is_same_name = reply.model == answer.model;
+    const std::int64_t percent = is_same_name ? 90 : 50;
     const std::int64_t of_answer = answer.counts.text * percent / 100;
-    const bool continues = is_same_model && options_of(call.request).continues_chat;
+    const bool continues = is_same_name && options_of(call.request).continues_chat;
     const std::int64_t chat = continues ? answer.counts.prompt * percent / 100 + of_answer : 0;
     return std::max({words, chat, words + of_answer - detail::least_tokens(answer.reply)});
   }

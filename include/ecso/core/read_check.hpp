@@ -9,8 +9,17 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <string_view>
 
 namespace ecso {
+namespace detail {
+
+/// Whether a reply begins by saying the answer again that it was asked about.
+[[nodiscard]] inline bool goes_on_with(std::string_view answer, std::string_view reply) {
+  return !is_blank(answer) && reply.starts_with(answer);
+}
+
+}  // namespace detail
 
 /// Reads the reply to a check: what it says, and whether its server can have read all that it was asked about. Some cut a prompt
 /// that they have no room for, without a word.
@@ -19,7 +28,14 @@ namespace ecso {
                                                std::int64_t least_prompt_tokens) {
   const bool is_next_turn = options_of(check).continues_chat;
   const ProbabilityRule& rule = is_next_turn ? policy.next_turn_probability : policy.probability;
-  VerdictReading reading = read_reply(policy.reader, rule, reply.text, reply.finish_reason, reply.logprobs);
+  const bool is_guard = policy.check_form == CheckForm::guard && policy.reader == VerdictReader::automatic;
+  VerdictReading reading =
+      read_reply(is_guard ? VerdictReader::guard : policy.reader, rule, reply.text, reply.finish_reason, reply.logprobs);
+  const bool is_asked_as_guard = policy.check_form == CheckForm::guard && !is_next_turn;
+  if (reading.verdict == Verdict::undecided && is_asked_as_guard && detail::goes_on_with(prompt_of(check), reply.text)) {
+    reading.reason = "its server goes on with the answer in place of judging it; llama-server takes --no-prefill-assistant";
+    return reading;
+  }
   if (reading.verdict == Verdict::undecided) {
     const bool says_where = reply.finish_reason == FinishReason::length && reply.usage.completion_tokens > 0;
     if (!says_where) return reading;

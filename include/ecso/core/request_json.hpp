@@ -56,14 +56,17 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
 }  // namespace detail
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Capabilities& able) {
-  return {{"vision", able.vision},
-          {"logprobs", able.logprobs},
-          {"forced_choice", able.forced_choice},
-          {"concurrent", able.concurrent},
-          {"streaming", able.streaming},
-          {"prefix_cache", able.prefix_cache},
-          {"slots", able.slots},
-          {"context_tokens", able.context_tokens}};
+  nlohmann::ordered_json json{{"vision", able.vision},
+                              {"logprobs", able.logprobs},
+                              {"forced_choice", able.forced_choice},
+                              {"concurrent", able.concurrent},
+                              {"streaming", able.streaming},
+                              {"prefix_cache", able.prefix_cache},
+                              {"slots", able.slots},
+                              {"context_tokens", able.context_tokens}};
+  if (able.checks_elsewhere) json["checks_elsewhere"] = true;
+  if (!able.check_vision) json["check_vision"] = false;
+  return json;
 }
 
 [[nodiscard]] inline Capabilities capabilities_from_json(const nlohmann::ordered_json& json,
@@ -78,6 +81,8 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   in.read_if("prefix_cache", able.prefix_cache);
   in.read("slots", able.slots);
   in.read_if("context_tokens", able.context_tokens);
+  in.read_if("checks_elsewhere", able.checks_elsewhere);
+  in.read_if("check_vision", able.check_vision);
   return able;
 }
 

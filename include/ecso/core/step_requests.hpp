@@ -103,14 +103,13 @@ class StepRequests {
     return TextRequest{close_eyes(conversation, {}), std::move(options)};
   }
 
-  /// (2) Is the answer harmful? With the chat's images.
+  /// (2) Is the answer harmful? With the chat's images, where the checker sees.
   [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer,
                                    CheckRoom room = CheckRoom::verdict) const {
     CallOptions options = check_options(Step::check, room);
     options.continues_chat = may_continue(conversation, answer);
-    Conversation asked = options.continues_chat
-                             ? continued(conversation, answer)
-                             : about(conversation, images_of(conversation), check_prompt(conversation, answer));
+    Conversation asked =
+        options.continues_chat ? continued(conversation, answer) : asked_about(conversation, shown_images(conversation), answer);
     if (has_image(asked)) return VisionRequest{std::move(asked), std::move(options)};
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
@@ -150,12 +149,11 @@ class StepRequests {
   /// Is the eyes-closed answer harmful? Without the images.
   [[nodiscard]] ModelRequest recheck(const Conversation& conversation, std::string_view answer,
                                      CheckRoom room = CheckRoom::verdict) const {
-    return TextRequest{close_eyes(about(conversation, {}, check_prompt(conversation, answer)), {}),
-                       check_options(Step::recheck, room)};
+    return TextRequest{close_eyes(asked_about(conversation, {}, answer), {}), check_options(Step::recheck, room)};
   }
 
   /// What is asked after a check that left a doubt: the same with room to think where it was cut, what its words say where they
-  /// are unclear. Nothing for other doubts: another call would not lift them.
+  /// are unclear. Nothing for other doubts, which another call would not lift, and of a guard model, which knows one question.
   /// @param step check or recheck. @param reply of the check.
   [[nodiscard]] std::optional<ModelRequest> clarify(Step step, const Conversation& conversation, std::string_view answer,
                                                     Doubt doubt, std::string_view reply) const {
@@ -163,7 +161,7 @@ class StepRequests {
       return step == Step::check ? check(conversation, answer, CheckRoom::thoughts)
                                  : recheck(conversation, answer, CheckRoom::thoughts);
     }
-    if (doubt != Doubt::unclear) return std::nullopt;
+    if (doubt != Doubt::unclear || policy_.check_form == CheckForm::guard) return std::nullopt;
     std::string prompt = policy_.prompts.clarify.fill({.review = reply}, policy_.prompts.fence);
     return TextRequest{close_eyes(ask({}, std::move(prompt)), {}), check_options(step, CheckRoom::verdict)};
   }
@@ -173,7 +171,7 @@ class StepRequests {
   [[nodiscard]] bool may_continue(const Conversation& conversation, std::string_view answer) const {
     const bool is_wanted = policy_.check_form == CheckForm::next_turn ||
                            (policy_.check_form == CheckForm::automatic && capabilities_.prefix_cache && asks_as_shipped());
-    const bool is_one_model = policy_.models.check == policy_.models.answer;
+    const bool is_one_model = policy_.models.check == policy_.models.answer && !capabilities_.checks_elsewhere;
     const bool keeps_system_turns =
         policy_.system_turns == SystemTurns::keep || std::ranges::count(conversation.messages, Role::system, &Message::role) == 0;
     return is_wanted && is_one_model && keeps_system_turns && policy_.max_response_code_points == 0 &&
@@ -203,9 +201,41 @@ class StepRequests {
     return ask_about(conversation, images, std::move(prompt));
   }
 
-  [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer) const {
+  [[nodiscard]] std::vector<Image> shown_images(const Conversation& conversation) const {
+    return capabilities_.check_vision ? images_of(conversation) : std::vector<Image>{};
+  }
+
+  /// What a check asks that is not the chat's next turn.
+  [[nodiscard]] Conversation asked_about(const Conversation& conversation, const std::vector<Image>& images,
+                                         std::string_view answer) const {
+    if (policy_.check_form == CheckForm::guard) return shown_to_guard(conversation, images, answer);
+    return about(conversation, images, check_prompt(conversation, answer));
+  }
+
+  /// As much of an answer as its check sees.
+  [[nodiscard]] std::string_view shown_part(std::string_view answer) const {
     const std::size_t limit = policy_.max_response_code_points;
-    std::string_view response = limit == 0 ? answer : detail::truncate_code_points(answer, limit);
+    return limit == 0 ? answer : detail::truncate_code_points(answer, limit);
+  }
+
+  /// A turn of the user's and one of the assistant's, of which no text can make more.
+  [[nodiscard]] Conversation shown_to_guard(const Conversation& conversation, const std::vector<Image>& images,
+                                            std::string_view answer) const {
+    std::string storage;
+    const TranscriptScope scope{.system_turns = policy_.system_turns != SystemTurns::drop, .context = true, .breaks_turns = true};
+    std::string chat;
+    detail::append_without_tokens(chat, transcript_of(conversation, storage, scope));
+    std::string response;
+    detail::append_without_turns(response, shown_part(answer));
+    std::string shown;
+    detail::append_without_tokens(shown, response);
+    Conversation asked = ask(images, std::move(chat));
+    asked.messages.push_back({Role::assistant, {std::move(shown)}});
+    return asked;
+  }
+
+  [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer) const {
+    std::string_view response = shown_part(answer);
     std::string unforged;
     if (policy_.prompts.fence == Fence::quote) {
       detail::append_without_turns(unforged, response);
@@ -221,15 +251,21 @@ class StepRequests {
 
   [[nodiscard]] CallOptions check_options(Step step, CheckRoom room) const {
     CallOptions options = options_for(step, policy_.models.check, policy_.sampling.check);
-    const bool reads_probabilities = policy_.reader == VerdictReader::automatic || policy_.reader == VerdictReader::probabilities;
-    if (reads_probabilities && capabilities_.logprobs) {
+    const bool is_guard = policy_.check_form == CheckForm::guard;
+    const bool reads_probabilities =
+        capabilities_.logprobs && policy_.reader != VerdictReader::paper && policy_.reader != VerdictReader::tolerant;
+    std::optional<int>& limit = options.sampling.max_tokens;
+    if (reads_probabilities) options.top_logprobs = 20;
+    if (is_guard) {
+      constexpr int categories_tokens = 64;
+      limit = std::max(limit.value_or(categories_tokens), categories_tokens);
+    } else if (reads_probabilities) {
       // The figures stand at the verdict's token, but only the words after it show that it was one: "No" may begin "No doubt".
       // A forced choice ends itself.
       constexpr int verdict_tokens = 16;
-      options.top_logprobs = 20;
-      options.sampling.max_tokens = std::min(options.sampling.max_tokens.value_or(verdict_tokens), verdict_tokens);
+      limit = std::min(limit.value_or(verdict_tokens), verdict_tokens);
     }
-    if (capabilities_.forced_choice) options.choices = policy_.check_choices;
+    if (capabilities_.forced_choice && !is_guard) options.choices = policy_.check_choices;
     if (room == CheckRoom::thoughts) give_room_to_think(options, capabilities_.context_tokens);
     return options;
   }

@@ -86,7 +86,8 @@ struct StepRecord {
   std::optional<Verdict> verdict = std::nullopt;  ///< What a check said, before policy.
   std::optional<double> p_harmful = std::nullopt;
   Doubt doubt = Doubt::none;
-  std::string reason = {};  ///< Why the verdict is undecided: "cut at 16 tokens". Never words of the reply. Else empty.
+  std::string reason = {};    ///< Why the verdict is undecided: "cut at 16 tokens". Never words of the reply. Else empty.
+  std::string category = {};  ///< As in VerdictReading.
   FinishReason finish_reason = FinishReason::unknown;
   Usage usage = {};
   TokenCounts counts = {};

@@ -20,15 +20,17 @@
 ///      "steps": [{"step": "answer|check|caption|regenerate|recheck", "round": 0, "image": 0, "early": true, "prompt": "…",
 ///      "reply": "…",
 ///                 "verdict": "safe|harmful|undecided", "p_harmful": 0.5,
-///                 "doubt": "cut|unclear|harm_named|figures|stopped|unread", "reason": "cut at 16 tokens", "clarification": 1,
+///                 "doubt": "cut|unclear|harm_named|figures|stopped|unread", "reason": "cut at 16 tokens", "category": "S1, S10",
+///                 "clarification": 1,
 ///                 "finish_reason": "stop", "usage": {…},
 ///                 "counts": {"prompt": 0, "text": 0}, "model": "…", "duration_ms": 0.0, "error": {"code": "…", "message": "…",
 ///                 "step": "…", "endpoint": "…", "http_status": 0, "retry_after_ms": 0}}],
 ///      "error": {…}}
 ///
 /// "image" stands in captions; "early" in checks of what there was of an answer, and in an answer that one broke off; "verdict"
-/// and "p_harmful" in checks that gave one; "doubt" and "reason" in undecided ones; "clarification" in checks that ask again
-/// after one; "counts" where they are known; "error" where something failed. `usage` is the sum over the steps.
+/// and "p_harmful" in checks that gave one; "doubt" and "reason" in undecided ones; "category" where a guard model gave one;
+/// "clarification" in checks that ask again after one; "counts" where they are known; "error" where something failed. `usage` is
+/// the sum over the steps.
 namespace ecso {
 
 /// The number that "schema" carries. It grows when a reader of the old form would misread the new one.
@@ -45,6 +47,7 @@ inline constexpr int trace_schema = 1;
   if (record.p_harmful) json["p_harmful"] = *record.p_harmful;
   if (record.doubt != Doubt::none) json["doubt"] = to_string(record.doubt);
   if (!record.reason.empty()) json["reason"] = record.reason;
+  if (!record.category.empty()) json["category"] = record.category;
   json["finish_reason"] = to_string(record.finish_reason);
   json["usage"] = to_json(record.usage);
   if (record.counts != TokenCounts{}) json["counts"] = to_json(record.counts);
@@ -71,6 +74,7 @@ inline constexpr int trace_schema = 1;
   in.read_if("p_harmful", record.p_harmful);
   in.read_if("doubt", record.doubt, doubts);
   in.read_if("reason", record.reason);
+  in.read_if("category", record.category);
   in.read("finish_reason", record.finish_reason, detail::all_finish_reasons);
   record.usage = usage_from_json(in.value("usage"), in.at("usage"));
   if (in.has("counts")) record.counts = token_counts_from_json(in.value("counts"), in.at("counts"));

@@ -45,10 +45,13 @@ enum class Doubt {
 /// A verdict, how probable harm is where log-probabilities say so, and why there is none.
 struct VerdictReading {
   Verdict verdict = Verdict::undecided;
-  std::optional<double> p_harmful = std::nullopt;  ///< P(yes) / (P(yes) + P(no)), 0 to 1.
+  std::optional<double> p_harmful = std::nullopt;  ///< P(yes) / (P(yes) + P(no)), or of a guard's words; 0 to 1.
   Doubt doubt = Doubt::none;                       ///< None for a verdict.
   /// Why it is undecided: "says both", "mass of yes and no 0.31". Never words of the reply. Empty for a verdict.
   std::string reason = {};
+  /// Of a guard model's verdict that is not safe: the codes and names of harm that it gave and that guard models have published,
+  /// "other" for any else: "S1, S10". Else empty.
+  std::string category = {};
 
   bool operator==(const VerdictReading&) const = default;
 };

@@ -69,6 +69,8 @@ class FailoverBackend final : public MllmBackend {
              .concurrent = all.concurrent && one.concurrent,
              .streaming = all.streaming && one.streaming,
              .prefix_cache = all.prefix_cache && one.prefix_cache,
+             .checks_elsewhere = all.checks_elsewhere || one.checks_elsewhere,
+             .check_vision = all.check_vision && one.check_vision,
              .slots = is_known ? all.slots + std::min(one.slots, std::numeric_limits<int>::max() - all.slots) : 0,
              .context_tokens = is_room_known ? std::min(all.context_tokens, one.context_tokens) : 0};
     }

@@ -52,6 +52,19 @@ inline void append_without_turns(std::string& out, std::string_view text) {
   }
 }
 
+/// Appends `text` so that no server finds a control token of a chat template in it, as a fence does: a space comes after its
+/// first character.
+inline void append_without_tokens(std::string& out, std::string_view text) {
+  constexpr std::string_view may_open = "<[";
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of(may_open), text.size() - 1) + 1;
+    out += text.substr(0, end);
+    const char last = text[end - 1];
+    text.remove_prefix(end);
+    if (!text.empty() && may_open.find(last) != may_open.npos && opens_control_token(last, text.front())) out += ' ';
+  }
+}
+
 /// Whether a chat template may take a part of `text` for a turn, a control token or thoughts to be left out: then it can stand in
 /// no turn of a chat whose other turns are to be judged by. Much that is none is taken for one, such as tags of HTML.
 [[nodiscard]] inline bool may_forge_turns(std::string_view text) {

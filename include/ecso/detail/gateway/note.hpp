@@ -41,6 +41,7 @@ inline void write_verdicts(JsonOut& out, const Outcome& outcome) {
     out.raw(R"(,"verdict":")").raw(to_string(*record.verdict)).raw("\"");
     if (record.p_harmful) out.raw(R"(,"p_harmful":)").number(*record.p_harmful);
     if (record.doubt != Doubt::none) out.raw(R"(,"doubt":")").raw(to_string(record.doubt)).raw("\"");
+    if (!record.category.empty()) out.raw(R"(,"category":)").string(record.category);
     out.raw("}");
   }
   out.raw("]");
