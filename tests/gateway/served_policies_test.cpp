@@ -42,6 +42,17 @@ TEST_CASE("Several choices have no early checks", "[gateway][window]") {
   CHECK(with_marks({7}).several->incremental_check.empty());
 }
 
+TEST_CASE("Several choices are each quoted to their check, or shown to a guard model", "[gateway][policy]") {
+  const auto form = [](CheckForm wanted) {
+    Policy policy;
+    policy.check_form = wanted;
+    return served(with_policy(policy)).several->check_form;
+  };
+  CHECK(form(CheckForm::automatic) == CheckForm::quoted);
+  CHECK(form(CheckForm::next_turn) == CheckForm::quoted);
+  CHECK(form(CheckForm::guard) == CheckForm::guard);
+}
+
 TEST_CASE("Clients' system turns are quoted, unless they are trusted or the policy drops them", "[gateway][policy]") {
   CHECK(served(with_policy({})).held->system_turns == SystemTurns::quote);
   gateway::Options trusting = with_policy({});

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "faults/faults.hpp"
@@ -68,10 +69,12 @@ struct Case {
   const Shape* shape;
   const Fault* fault;
   Step step;
+  bool is_judged = false;  ///< An upstream of its own checks, and it is the one that fails.
 };
 
 std::string name_of(const Case& c) {
-  return std::string{c.shape->name}.append(", ").append(to_string(c.step)).append(", ") + c.fault->name;
+  return std::string{c.shape->name}.append(", ").append(to_string(c.step)).append(c.is_judged ? " by a judge, " : ", ") +
+         c.fault->name;
 }
 
 const ecso::test::ServerKind& kind_of(Api api) {
@@ -91,6 +94,19 @@ ecso::gateway::Options options_for(const FaultServer& server, const Shape& shape
   policy.deadline = deadline * times;
   options.policy = std::make_shared<const Policy>(policy);
   options.stream = shape.mode;
+  return options;
+}
+
+/// The same with a judge.
+ecso::gateway::Options options_for(const FaultServer& server, const FaultServer& judge, const Shape& shape, int times) {
+  ecso::gateway::Options options = options_for(server, shape, times);
+  auto second = options.upstreams.front();
+  second.name = "judge";
+  second.url = judge.url() + "/v1";
+  options.upstreams.push_back(std::move(second));
+  Policy policy = *options.policy;
+  policy.check_upstream = "judge";
+  options.policy = std::make_shared<const Policy>(std::move(policy));
   return options;
 }
 
@@ -158,8 +174,11 @@ bool is_late(const HttpReply& reply, std::string_view all) {
 
 CaseResult run(const Case& c, int times) {
   try {
-    FaultServer server{kind_of(c.shape->api), {.step = c.step, .fault = c.fault->play, .applies_to = c.fault->applies_to}};
-    const ecso::test::GatewayUnderTest under_test{options_for(server, *c.shape, times)};
+    const ecso::test::FaultPlan plan{.step = c.step, .fault = c.fault->play, .applies_to = c.fault->applies_to};
+    FaultServer server{c.is_judged ? kind_of(Api::chat) : kind_of(c.shape->api), plan};
+    FaultServer sound{kind_of(c.shape->api), {.times = 0}};
+    const ecso::test::GatewayUnderTest under_test{c.is_judged ? options_for(sound, server, *c.shape, times)
+                                                              : options_for(server, *c.shape, times)};
     HttpSocket client{under_test.port()};
     const auto start = Clock::now();
     client.send(ecso::test::chat_request(c.shape->api, c.shape->stream));
@@ -215,6 +234,7 @@ TEST_CASE("Every fault of an upstream at every call of every kind of chat fails 
     for (const Shape& shape : shapes) {
       for (const Step step : steps) {
         if (number++ % part == 0) cases.push_back({&shape, &fault, step});
+        if (asks_for_verdict(step) && number % part == 0) cases.push_back({&shape, &fault, step, true});
       }
     }
   }

@@ -134,6 +134,8 @@ class ClientChat {
   [[nodiscard]] virtual detail::Spliced regenerate(const TextRequest& request) const = 0;
   /// A check, recheck or caption.
   [[nodiscard]] virtual detail::Spliced ask(const ModelRequest& request, const OpenAiDialect& dialect) const = 0;
+  /// The same for a server of chat completions that is not the client's: names the model that `request` names, or none.
+  [[nodiscard]] virtual detail::Spliced ask_elsewhere(const ModelRequest& request, const OpenAiDialect& dialect) const = 0;
 
   /// Reads the answer to `answer(stream)`; `regenerate` and `ask` are answered whole.
   [[nodiscard]] virtual std::unique_ptr<UpstreamAnswer> reader(bool stream) const = 0;

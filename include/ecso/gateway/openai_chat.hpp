@@ -109,17 +109,12 @@ class OpenAiChat final : public ClientChat {
   }
 
   [[nodiscard]] detail::Spliced ask(const ModelRequest& request, const OpenAiDialect& dialect) const override {
-    const CallOptions& options = options_of(request);
-    const OpenAiDelivery whole{};
-    const detail::OptionsWriter writer{options, dialect, whole};
-    const std::string_view model = options.model.empty() ? std::string_view{model_} : options.model;
-    detail::Spliced json;
-    json.raw("{");
-    if (!model.empty() && !writer.is_replaced("model")) json.raw("\"model\":").string(model).raw(",");
-    json.raw("\"messages\":[");
-    std::visit([&](const auto& r) { write_asked_messages(json, detail::messages_of(r), options.continues_chat); }, request);
-    json.raw("]").with([&](detail::JsonOut& out) { writer.write(out); }).raw("}");
-    return json;
+    const std::string& model = options_of(request).model;
+    return asked_json(request, dialect, model.empty() ? model_ : model);
+  }
+
+  [[nodiscard]] detail::Spliced ask_elsewhere(const ModelRequest& request, const OpenAiDialect& dialect) const override {
+    return asked_json(request, dialect, options_of(request).model);
   }
 
   [[nodiscard]] std::unique_ptr<UpstreamAnswer> reader(bool stream) const override {
@@ -307,6 +302,20 @@ class OpenAiChat final : public ClientChat {
       }
     }
     json.raw("}");
+  }
+
+  [[nodiscard]] detail::Spliced asked_json(const ModelRequest& request, const OpenAiDialect& dialect,
+                                           std::string_view model) const {
+    const CallOptions& options = options_of(request);
+    const OpenAiDelivery whole{};
+    const detail::OptionsWriter writer{options, dialect, whole};
+    detail::Spliced json;
+    json.raw("{");
+    if (!model.empty() && !writer.is_replaced("model")) json.raw("\"model\":").string(model).raw(",");
+    json.raw("\"messages\":[");
+    std::visit([&](const auto& r) { write_asked_messages(json, detail::messages_of(r), options.continues_chat); }, request);
+    json.raw("]").with([&](detail::JsonOut& out) { writer.write(out); }).raw("}");
+    return json;
   }
 
   /// @param continues_chat the first turns are the client's, and go on as they came: an upstream finds them in its prefix cache.

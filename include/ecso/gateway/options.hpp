@@ -15,13 +15,17 @@
 
 namespace ecso::gateway {
 
-/// A server that answers.
+/// A server that answers; or that checks, where a policy names it by `Policy::check_upstream`: such a one answers clients only
+/// for routes that name it, is asked by chat completions whatever the client speaks, and never gets a client's key or headers.
 struct UpstreamOptions {
   std::string name = "default";  ///< For routes, metrics and logs.
   std::string url;               ///< http:// or https://, up to and including "/v1" where the server has it.
   Secret key = {};             ///< Sent in place of the client's; empty: the client's goes on if the gateway itself has no keys.
   OpenAiDialect dialect = {};  ///< What checks may ask of it.
-  std::string ca_file = {};    ///< PEM file of the only certificates to trust; empty: the system's.
+  /// Of one that a policy's checks name: the model that these ask for where the policy names none; empty: they name none.
+  std::string check_model = {};
+  std::optional<bool> check_vision = std::nullopt;  ///< Of such a one: false if it takes no images; not set: it is shown them.
+  std::string ca_file = {};                         ///< PEM file of the only certificates to trust; empty: the system's.
   bool verify_certificate = true;
   std::chrono::milliseconds connect_timeout{10'000};        ///< Name, connection and TLS together.
   std::chrono::milliseconds first_byte_timeout{300'000};    ///< From the last byte sent to the first of the response.

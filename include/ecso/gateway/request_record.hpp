@@ -21,6 +21,7 @@ struct RequestRecord {
   std::string_view target;    ///< Without a query.
   std::string_view model;     ///< Of a chat.
   std::string_view upstream;  ///< Name of the one that answered; empty if none did.
+  std::string_view checker;   ///< Of a chat: name of the one that its policy has check; empty if that is the one that answers.
   int status = 0;             ///< 499: the client went away first.
   std::size_t request_bytes = 0;
   std::size_t response_bytes = 0;

@@ -107,8 +107,19 @@ class ChatResponder : public Responder {
       throw Error{Errc::bad_input, "model: there is no route for \"" + printable(model_) + "\""};
     ExchangeSetup setup{
         .options = view_->config().options, .metrics = worker_.shared->metrics, .memory = worker_.shared->answers};
-    setup.upstreams = route == nullptr ? view_->upstreams : view_->upstreams_named(route->upstreams);
-    setup.policy = view_->config().policies.of(policy_for(route));
+    setup.upstreams = view_->upstreams_named(route == nullptr ? std::vector<std::string>{} : route->upstreams);
+    const std::shared_ptr<const Policy> policy = policy_for(route);
+    setup.policy = view_->config().policies.of(policy);
+    // That API goes on with an answer that stands last.
+    if (policy->check_form == CheckForm::guard && policy->check_upstream.empty() && endpoint_ == Endpoint::messages) {
+      throw Error{Errc::bad_input, "the policy " + policy->name +
+                                       " asks a guard model in its own form, which the Messages API does not carry; the operator "
+                                       "may name an upstream of chat completions by check.upstream"};
+    }
+    if (!policy->check_upstream.empty()) {
+      setup.checker = view_->upstream_named(policy->check_upstream);
+      if (!setup.checker) throw Error{Errc::internal, "a policy names no upstream for its checks"};
+    }
     setup.stream = stream_mode();
     setup.query = head().query;
     // Weak, as the session holds the exchange that holds this.

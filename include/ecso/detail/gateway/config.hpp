@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -27,6 +28,7 @@ struct Config {
   explicit Config(ecso::gateway::Options given)
       : options{std::make_shared<const ecso::gateway::Options>(std::move(given))}, keys{options->keys}, policies{*options} {
     check();
+    find_checkers();
     if (!options->certificate_file.empty()) tls = server_tls(*options);
     for (const auto& upstream : options->upstreams) {
       upstream_urls.push_back(parse_upstream_url(upstream.url));
@@ -45,6 +47,27 @@ struct Config {
   std::vector<UpstreamUrl> upstream_urls;  ///< One an upstream.
   std::vector<TlsContext> upstream_tls;    ///< The same; null for plain HTTP.
   bool serves_page = false;
+  std::set<std::string, std::less<>> checkers;  ///< Upstreams that policies name for their checks.
+
+  /// Whether an upstream answers clients: one that checks alone does not.
+  [[nodiscard]] bool answers(std::string_view upstream) const {
+    const auto names_it = [&](const std::string& name) { return name == upstream; };
+    return !checkers.contains(upstream) || std::ranges::any_of(options->routes, [&](const ecso::gateway::Route& route) {
+      return std::ranges::any_of(route.upstreams, names_it);
+    });
+  }
+
+  /// The policies that a request may be served with.
+  [[nodiscard]] std::vector<std::shared_ptr<const Policy>> policies_in_use() const {
+    std::vector<std::shared_ptr<const Policy>> used;
+    const auto is_whole = [](const ecso::gateway::Route& route) { return route.policy == nullptr; };
+    if (options->routes.empty() || std::ranges::any_of(options->routes, is_whole)) used.push_back(options->policy);
+    for (const auto& route : options->routes) {
+      if (route.policy) used.push_back(route.policy);
+    }
+    if (options->overrides.policy) used.insert(used.end(), options->policies.begin(), options->policies.end());
+    return used;
+  }
 
   /// The policy that `x-ecso-policy` names; null if there is none of that name.
   [[nodiscard]] std::shared_ptr<const Policy> policy_named(std::string_view name) const {
@@ -65,6 +88,38 @@ struct Config {
 
  private:
   [[nodiscard]] static Error bad(const std::string& what) { return Error{Errc::bad_input, "gateway: " + what}; }
+
+  void find_checkers() {
+    const auto add = [&](const std::shared_ptr<const Policy>& policy) {
+      const std::string& name = policy->check_upstream;
+      if (name.empty()) return;
+      if (std::ranges::find(options->upstreams, name, &ecso::gateway::UpstreamOptions::name) == options->upstreams.end()) {
+        std::string known;
+        for (const auto& upstream : options->upstreams) known.append(known.empty() ? "" : ", ").append(upstream.name);
+        throw bad("policy " + policy->name + ": check.upstream: there is no upstream \"" + name + "\"; there are " + known);
+      }
+      checkers.insert(name);
+    };
+    add(options->policy);
+    for (const auto& policy : options->policies) add(policy);
+    for (const auto& route : options->routes) {
+      if (route.policy) add(route.policy);
+    }
+    const auto answers_all = [&](const ecso::gateway::UpstreamOptions& upstream) { return !checkers.contains(upstream.name); };
+    const auto wants_all = [](const ecso::gateway::Route& route) { return route.upstreams.empty(); };
+    const bool is_any_wanted = options->routes.empty() || std::ranges::any_of(options->routes, wants_all);
+    if (is_any_wanted && std::ranges::none_of(options->upstreams, answers_all)) {
+      throw bad(
+          "upstream: every one is named by a policy's check.upstream, so none answers; add the one that does, or name one in "
+          "the upstreams of each route");
+    }
+    for (const auto& upstream : options->upstreams) {
+      const bool is_set = !upstream.check_model.empty() || upstream.check_vision.has_value();
+      if (!is_set || checkers.contains(upstream.name)) continue;
+      throw bad("upstream " + upstream.name +
+                ": model and vision are for one that a policy's check.upstream names; clients say which model answers");
+    }
+  }
 
   void check() const {
     const auto& o = *options;

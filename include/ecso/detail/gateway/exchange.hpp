@@ -132,6 +132,11 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     return calls_.upstream() ? std::string_view{calls_.upstream()->options().name} : std::string_view{};
   }
 
+  /// Name of the upstream that checks; empty if it is the one that answers.
+  [[nodiscard]] std::string_view checker_name() const {
+    return setup_.checker ? std::string_view{setup_.checker->options().name} : std::string_view{};
+  }
+
   /// While at least one call was under way.
   [[nodiscard]] std::chrono::nanoseconds upstream_time() const noexcept { return calls_.book().busy_time(); }
 
@@ -374,7 +379,8 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
   }
 
   [[nodiscard]] ExchangeFailure failure_of(const Error& error) const {
-    return exchange_failure(error, answer_.refusal, answer_.refusal_status);
+    const bool is_checkers = setup_.checker && error.context().step && asks_for_verdict(*error.context().step);
+    return exchange_failure(error, answer_.refusal, answer_.refusal_status, is_checkers ? checker_name() : std::string_view{});
   }
 
   Executor executor_;

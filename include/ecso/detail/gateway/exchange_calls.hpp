@@ -11,6 +11,7 @@
 #include <ecso/detail/gateway/failover.hpp>
 #include <ecso/error.hpp>
 #include <ecso/gateway/client_chat.hpp>
+#include <ecso/gateway/openai_answer.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -22,6 +23,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace ecso::detail::gateway {
 
@@ -137,11 +139,14 @@ class ExchangeCalls {
   /// Is told of a call before it is made. False: it is not wanted any more.
   using Begins = std::function<bool(const std::shared_ptr<UpstreamCall>&)>;
 
-  /// (2) to (5): a check, a caption, a regenerated answer.
+  /// (2) to (5): a check, a caption, a regenerated answer. Checks go to the checker alone, if there is one: where that fails,
+  /// nobody else is asked.
   Task<void> ask_for_step(Ask ask, Begins begins, StepAnswer* answer) {
     bool may_resend = true;
-    const auto upstreams = in_order_to_try(setup_.upstreams, upstream_);
+    const bool is_elsewhere = setup_.checker && asks_for_verdict(ask.step);
+    const auto upstreams = is_elsewhere ? std::vector{setup_.checker} : in_order_to_try(setup_.upstreams, upstream_);
     const std::string model = model_of(ask);
+    if (is_elsewhere) options_of(ask.request).model = model;
     OpenAiDialect dialect = upstreams.front()->learned().of(model);
     for (std::size_t place = 0; place < upstreams.size();) {
       const auto& upstream = upstreams[place];
@@ -151,8 +156,8 @@ class ExchangeCalls {
         co_return;
       }
       if (asks_for_verdict(ask.step) && dialect.thinks_first) give_room_to_think(options_of(ask.request), dialect.context_tokens);
-      answer->reader = chat_.reader(false);
-      UpstreamRequest request = request_of(*upstream, body_of(ask, dialect));
+      answer->reader = is_elsewhere ? std::make_unique<ecso::gateway::OpenAiAnswer>(1) : chat_.reader(false);
+      UpstreamRequest request = is_elsewhere ? check_of(*upstream, ask, dialect) : request_of(*upstream, body_of(ask, dialect));
       ResponseSink sink = sink_into(*answer->reader);
       const std::function<void()> take_whole = [&] {
         answer->reader->finish();
@@ -180,15 +185,18 @@ class ExchangeCalls {
   }
 
   [[nodiscard]] Capabilities capabilities(bool is_streamed) const {
-    const std::string& checker = setup_.policy.held->models.check;
-    const OpenAiDialect dialect = setup_.upstreams.front()->learned().of(checker.empty() ? chat_.model() : checker);
-    const bool is_chat = chat_.path() == "/chat/completions";
+    const bool is_elsewhere = setup_.checker != nullptr;
+    const auto& checker = is_elsewhere ? setup_.checker : setup_.upstreams.front();
+    const OpenAiDialect dialect = checker->learned().of(check_model());
+    const bool is_chat = is_elsewhere || chat_.path() == "/chat/completions";
     return {.vision = true,
             .logprobs = is_chat && dialect.logprobs != LogprobStyle::none,
             .forced_choice = is_chat && dialect.choices != ChoiceStyle::none,
             .concurrent = true,
             .streaming = is_streamed,
             .prefix_cache = is_chat && dialect.prefix_cache,
+            .checks_elsewhere = is_elsewhere,
+            .check_vision = !is_elsewhere || checker->options().check_vision.value_or(true),
             .context_tokens = dialect.context_tokens};
   }
 
@@ -221,7 +229,22 @@ class ExchangeCalls {
            (names_field(error.message(), token_options) || names_field(error.message(), "include_usage"));
   }
 
+  /// A check for another server than the client's: nothing of the client's goes along but what is to be checked.
+  [[nodiscard]] UpstreamRequest check_of(const Upstream& checker, const Ask& ask, const OpenAiDialect& dialect) const {
+    const Secret& key = checker.options().key;
+    return {.target = "/chat/completions",
+            .headers = key.empty() ? std::string{} : "authorization: Bearer " + key.reveal() + "\r\n",
+            .body = chat_.ask_elsewhere(ask.request, dialect)};
+  }
+
+  [[nodiscard]] std::string check_model() const {
+    const std::string& model = setup_.policy.held->models.check;
+    if (!model.empty()) return model;
+    return setup_.checker ? setup_.checker->options().check_model : std::string{chat_.model()};
+  }
+
   [[nodiscard]] std::string model_of(const Ask& ask) const {
+    if (asks_for_verdict(ask.step)) return check_model();
     const std::string& model = options_of(ask.request).model;
     return model.empty() ? std::string{chat_.model()} : model;
   }

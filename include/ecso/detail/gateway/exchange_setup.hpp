@@ -21,6 +21,7 @@ struct ExchangeSetup {
   std::shared_ptr<ecso::gateway::Metrics> metrics;
   std::shared_ptr<MemoryBudget> memory;                   ///< For what upstreams answer.
   std::vector<std::shared_ptr<Upstream>> upstreams = {};  ///< In the order to try them; at least one.
+  std::shared_ptr<Upstream> checker = {};                 ///< Checks for the policy; null: the one that answers does.
   ServedPolicy policy = {};
   ecso::gateway::StreamMode stream = ecso::gateway::StreamMode::hold;
   std::string query = {};                                    ///< Of the client's target, with its question mark.

@@ -48,7 +48,7 @@ class ServedPolicies {
     ServedPolicy forms;
     forms.held = std::make_shared<const Policy>(served);
     std::vector<int> marks = std::exchange(served.incremental_check, {});
-    served.check_form = CheckForm::quoted;
+    if (served.check_form != CheckForm::guard) served.check_form = CheckForm::quoted;
     forms.several = std::make_shared<const Policy>(served);
     served.check_form = policy->check_form;
     if (marks.empty()) marks.assign(std::begin(window_marks), std::end(window_marks));

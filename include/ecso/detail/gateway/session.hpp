@@ -177,12 +177,23 @@ class Session final : public ChatResponder {
   Task<bool> ready_if_reachable() {
     constexpr std::chrono::seconds good_for{1};
     if (Clock::now() - worker_.ready_asked_at >= good_for) {
-      auto is_reachable = co_await reach_any(worker_.sweeper, view_->upstreams);
-      worker_.was_ready = is_reachable;
+      std::string why_not;
+      const auto answering = view_->answering();
+      auto is_reachable = co_await reach_any(worker_.sweeper, answering);
+      if (!is_reachable) why_not = "no upstream can be reached\n";
+      const auto checkers = view_->checking();
+      for (std::size_t i = 0; i < checkers.size() && why_not.empty(); ++i) {
+        const std::vector<std::shared_ptr<Upstream>> checker{checkers[i]};
+        auto is_checker_reachable = co_await reach_any(worker_.sweeper, checker);
+        if (!is_checker_reachable)
+          why_not = fmt::format("the upstream {}, which checks, cannot be reached\n", checkers[i]->options().name);
+      }
+      worker_.not_ready = std::move(why_not);
       worker_.ready_asked_at = Clock::now();
     }
-    std::string body = worker_.was_ready ? "ready\n" : "no upstream can be reached\n";
-    auto goes_on = co_await answer(worker_.was_ready ? 200 : 503, "text/plain", std::move(body));
+    const bool is_ready = worker_.not_ready.empty();
+    std::string body = is_ready ? "ready\n" : worker_.not_ready;
+    auto goes_on = co_await answer(is_ready ? 200 : 503, "text/plain", std::move(body));
     co_return goes_on;
   }
 
@@ -209,7 +220,7 @@ class Session final : public ChatResponder {
   }
 
   Task<bool> models() {
-    auto query = std::make_shared<ModelQuery>(worker_.sweeper, connection_->wire().socket().get_executor(), view_->upstreams);
+    auto query = std::make_shared<ModelQuery>(worker_.sweeper, connection_->wire().socket().get_executor(), view_->answering());
     const std::function<void()> on_gone = [query] { query->give_up(); };
     ecso::gateway::Gate::Lease place;
     co_await take_place(on_gone, &place);
@@ -266,6 +277,7 @@ class Session final : public ChatResponder {
       record.error = error_;
       if (exchange_ && exchange_->is_done()) {
         record.upstream = exchange_->upstream_name();
+        record.checker = exchange_->checker_name();
         record.outcomes = exchange_->outcomes();
         record.conversation = &exchange_->chat().conversation();
       }

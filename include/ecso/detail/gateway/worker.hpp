@@ -15,9 +15,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -93,14 +95,40 @@ struct View {
   [[nodiscard]] const Config& config() const noexcept { return *served->config; }
   [[nodiscard]] const ecso::gateway::Options& options() const noexcept { return *served->config->options; }
 
-  /// @param names empty: all.
+  /// @param names empty: all but those that check.
   [[nodiscard]] std::vector<std::shared_ptr<Upstream>> upstreams_named(const std::vector<std::string>& names) const {
-    if (names.empty()) return upstreams;
     std::vector<std::shared_ptr<Upstream>> chosen;
+    if (names.empty()) {
+      std::ranges::copy_if(upstreams, std::back_inserter(chosen),
+                           [&](const auto& upstream) { return !config().checkers.contains(upstream->options().name); });
+    }
     for (const std::string& name : names) {
-      const auto is_it = [&](const auto& upstream) { return upstream->options().name == name; };
-      const auto found = std::ranges::find_if(upstreams, is_it);
-      if (found != upstreams.end()) chosen.push_back(*found);
+      if (auto found = upstream_named(name)) chosen.push_back(std::move(found));
+    }
+    return chosen;
+  }
+
+  /// Null if there is none of that name.
+  [[nodiscard]] std::shared_ptr<Upstream> upstream_named(std::string_view name) const {
+    const auto is_it = [&](const auto& upstream) { return upstream->options().name == name; };
+    const auto found = std::ranges::find_if(upstreams, is_it);
+    return found == upstreams.end() ? nullptr : *found;
+  }
+
+  /// Those that answer clients.
+  [[nodiscard]] std::vector<std::shared_ptr<Upstream>> answering() const {
+    std::vector<std::shared_ptr<Upstream>> chosen;
+    std::ranges::copy_if(upstreams, std::back_inserter(chosen),
+                         [&](const auto& upstream) { return config().answers(upstream->options().name); });
+    return chosen;
+  }
+
+  /// Those that check for a policy that may be asked for, each once.
+  [[nodiscard]] std::vector<std::shared_ptr<Upstream>> checking() const {
+    std::vector<std::shared_ptr<Upstream>> chosen;
+    for (const auto& policy : config().policies_in_use()) {
+      auto checker = policy->check_upstream.empty() ? nullptr : upstream_named(policy->check_upstream);
+      if (checker && std::ranges::find(chosen, checker) == chosen.end()) chosen.push_back(std::move(checker));
     }
     return chosen;
   }
@@ -117,7 +145,7 @@ struct Worker {
   std::atomic<std::size_t> load{0};  ///< Connections given to it.
   asio::io_context context{1};
   std::shared_ptr<const View> view;
-  bool was_ready = false;              ///< Whether an upstream could be reached when somebody last asked,
+  std::string not_ready;               ///< Why not, when somebody last asked; empty: all that it takes could be reached.
   Clock::time_point ready_asked_at{};  ///< and when that was.
 
   /// Requests from now on see this. An upstream of which nothing has changed keeps its connections and what was learned of it.
