@@ -4,6 +4,7 @@
 #include "printing.hpp"
 
 #include <ecso/backend/anthropic.hpp>
+#include <ecso/backend/by_step.hpp>
 #include <ecso/backend/gemini.hpp>
 #include <ecso/backend/llava_worker.hpp>
 #include <ecso/backend/ollama.hpp>
@@ -57,12 +58,21 @@ std::string known_kinds() {
   return known;
 }
 
-std::string text_of(const Settings& settings, std::string_view name) {
+/// The settings of one server.
+struct ServerSettings {
+  const Settings& all;
+  ServerRole role = ServerRole::chat;
+
+  [[nodiscard]] std::optional<Settings::Value> find(std::string_view name) const { return all.find(role, name); }
+  [[nodiscard]] Secret key() const { return all.key(role); }
+};
+
+std::string text_of(const ServerSettings& settings, std::string_view name) {
   const auto value = settings.find(name);
   return value ? value->text : std::string{};
 }
 
-HttpOptions http_options(const Settings& settings) {
+HttpOptions http_options(const ServerSettings& settings) {
   HttpOptions http;
   http.ca_file = text_of(settings, "ca_file");
   http.client_certificate_file = text_of(settings, "client_certificate_file");
@@ -71,7 +81,7 @@ HttpOptions http_options(const Settings& settings) {
   return http;
 }
 
-OpenAiOptions openai_options(const Settings& settings, std::string url) {
+OpenAiOptions openai_options(const ServerSettings& settings, std::string url) {
   OpenAiOptions options;
   options.base_url = std::move(url);
   options.model = text_of(settings, "model");
@@ -93,7 +103,7 @@ CallContext probe_context(const Settings& settings, const std::stop_token& stop)
 
 /// One of the backends that want base_url, model, key and http.
 template <typename Backend, typename Options>
-std::unique_ptr<MllmBackend> make_plain(const Settings& settings, std::string url) {
+std::unique_ptr<MllmBackend> make_plain(const ServerSettings& settings, std::string url) {
   Options options;
   options.base_url = std::move(url);
   options.model = text_of(settings, "model");
@@ -102,7 +112,7 @@ std::unique_ptr<MllmBackend> make_plain(const Settings& settings, std::string ur
   return std::make_unique<Backend>(std::move(options));
 }
 
-std::unique_ptr<MllmBackend> make_llava(const Settings& settings, std::string url, LlavaEndpoint endpoint) {
+std::unique_ptr<MllmBackend> make_llava(const ServerSettings& settings, std::string url, LlavaEndpoint endpoint) {
   LlavaOptions options;
   options.base_url = std::move(url);
   options.endpoint = endpoint;
@@ -112,14 +122,14 @@ std::unique_ptr<MllmBackend> make_llava(const Settings& settings, std::string ur
   return std::make_unique<LlavaWorkerBackend>(std::move(options));
 }
 
-std::unique_ptr<MllmBackend> make_server(const Settings& settings, std::string_view kind, std::string url,
+std::unique_ptr<MllmBackend> make_server(const ServerSettings& settings, std::string_view kind, std::string url,
                                          const std::optional<OpenAiDialect>& dialect, const std::stop_token& stop) {
   if (kind == "openai") {
     OpenAiOptions options = openai_options(settings, std::move(url));
     if (dialect) {
       options.dialect = *dialect;
     } else {
-      options = probed(std::move(options), probe_context(settings, stop));
+      options = probed(std::move(options), probe_context(settings.all, stop));
     }
     return std::make_unique<OpenAiBackend>(std::move(options));
   }
@@ -179,13 +189,12 @@ void print(const OpenAiServer& server, const Url& url) {
   line("cached tokens", server.reports_cached_tokens ? "it reports them" : "it does not report them");
 }
 
-}  // namespace
-
-BackendStack make_backend(const Settings& settings, const std::stop_token& stop) {
+/// The backend that a server's settings name; the simulated one if they name none.
+BackendStack make_one(const ServerSettings& settings, const std::stop_token& stop) {
   const Settings::Value value = settings.find("backend").value_or(Settings::Value{"simulated", ""});
   // Also where the backend does not need it: a typo shall not wait for another backend to be noticed.
-  const std::optional<OpenAiDialect> dialect = settings.dialect();
-  const int attempts = settings.attempts();
+  const std::optional<OpenAiDialect> dialect = settings.all.dialect(settings.role);
+  const int attempts = settings.all.attempts();
   if (value.text == "simulated") return BackendStack{std::make_unique<SimulatedBackend>()};
 
   const std::size_t colon = value.text.find(':');
@@ -208,6 +217,36 @@ BackendStack make_backend(const Settings& settings, const std::stop_token& stop)
   return stack;
 }
 
+/// What would be read for nothing is more likely a mistake.
+void refuse_settings_of_no_checker(const Settings& settings) {
+  for (const std::string_view name : {"dialect", "api_key_file", "api_version", "profile", "ca_file", "client_certificate_file",
+                                      "client_key_file", "unix_socket"}) {
+    const auto given = settings.find(ServerRole::check, name);
+    if (!given) continue;
+    throw UsageError{
+        fmt::format("{}: it is for the server that --check-backend names, and none is named; --check-model alone is a model of "
+                    "the same server",
+                    given->source)};
+  }
+}
+
+}  // namespace
+
+void BackendStack::check_by(BackendStack checker) {
+  MllmBackend& chat = model();
+  MllmBackend& check = checker.model();
+  for (auto& layer : checker.layers_) layers_.push_back(std::move(layer));
+  layers_.push_back(std::make_unique<ByStep>(StepBackends{.answer = chat, .check = check, .caption = chat, .regenerate = chat}));
+}
+
+BackendStack make_backend(const Settings& settings, const std::stop_token& stop) {
+  const bool has_checker = settings.find(ServerRole::check, "backend").has_value();
+  if (!has_checker) refuse_settings_of_no_checker(settings);
+  BackendStack stack = make_one({settings, ServerRole::chat}, stop);
+  if (has_checker) stack.check_by(make_one({settings, ServerRole::check}, stop));
+  return stack;
+}
+
 int backends(const BackendsOptions& options, const Settings& settings) {
   if (options.probe.empty()) {
     detail::Json list = detail::Json::array();
@@ -221,7 +260,7 @@ int backends(const BackendsOptions& options, const Settings& settings) {
     }
     if (options.json) std::cout << list.dump(2) << '\n';
   } else {
-    const OpenAiOptions asked = openai_options(settings, options.probe);
+    const OpenAiOptions asked = openai_options({settings}, options.probe);
     const Url url = openai_endpoint(asked.base_url);
     const OpenAiServer server = probe_openai_server(asked, probe_context(settings, {}));
     if (options.json) {

@@ -23,6 +23,9 @@ class BackendStack {
     layers_.push_back(std::make_unique<Decorator>(model(), std::forward<Options>(options)...));
   }
 
+  /// Has checks made by another.
+  void check_by(BackendStack checker);
+
   /// What calls go to.
   [[nodiscard]] MllmBackend& model() const noexcept { return *layers_.back(); }
 
@@ -30,7 +33,8 @@ class BackendStack {
   std::vector<std::unique_ptr<MllmBackend>> layers_;  // each around the one before it; the first goes last
 };
 
-/// The chosen backend. An OpenAI-compatible server whose dialect was not chosen is asked what it is.
+/// The chosen backend, with another for checks where one is chosen. An OpenAI-compatible server whose dialect was not chosen is
+/// asked what it is.
 /// @throws UsageError if there is no such backend, Error if the server cannot be asked.
 [[nodiscard]] BackendStack make_backend(const Settings& settings, const std::stop_token& stop = {});
 

@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace ecso::command {
 
@@ -58,8 +61,17 @@ int exit_code_of(const Outcome& outcome) noexcept {
 std::string explain(const Error& error) {
   std::string text = one_line(error.what());
   if (const auto wait = error.context().retry_after) text += fmt::format(" (it asks to wait {} s)", (wait->count() + 999) / 1000);
-  if (const std::string_view advice = advice_for(error); !advice.empty()) text.append("; ").append(advice);
-  return text;
+  std::string advice{advice_for(error)};
+  if (advice.empty()) return text;
+  // A check's server may be another.
+  if (const auto step = error.context().step; step && asks_for_verdict(*step)) {
+    for (const auto& [name, both] : {std::pair{"--backend", "--backend or --check-backend"},
+                                     std::pair{"ECSO_API_KEY", "ECSO_API_KEY or ECSO_CHECK_API_KEY"}}) {
+      const std::size_t at = advice.find(name);
+      if (at != std::string::npos) advice.replace(at, std::string_view{name}.size(), both);
+    }
+  }
+  return text.append("; ").append(advice);
 }
 
 }  // namespace ecso::command

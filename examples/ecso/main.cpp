@@ -51,6 +51,10 @@ Batch: a line of the input is {"id": "1", "image": "a.png", "query": "…"}; "im
   path starts at the batch file's folder; ids should be unique; without one a line goes by its number. A line of the output is
   {"id": …, "line": …, outcome}, in order of completion. A bad line gives an outcome with its error and stops nothing. Ctrl-C keeps
   what is done; --resume leaves out ids that have an outcome, tries again those that failed, and the last line of an id counts.
+Checks: by the model that answers, unless --check-model names another of its server, or --check-backend another server:
+    ecso protect --backend openai:http://127.0.0.1:8080 --check-backend ollama --check-model llama-guard3 --policy guard.toml …
+  A guard model wants its own form of check: guard.toml has check_form = "guard". Every setting of a server has a counterpart
+  check_… for the one that checks (check_api_version, check_unix_socket and so on in the file or as variables); none is shared.
 Settings: a flag comes before its environment variable (ECSO_BACKEND, ECSO_MODEL, ECSO_POLICY, ECSO_DIALECT, ECSO_DEADLINE,
   ECSO_MAX_IN_FLIGHT and so on, ECSO_COLOR, ECSO_API_KEY_FILE, ECSO_CONFIG), that before the configuration file (TOML: backend = "…",
   max_in_flight = 4; by default ecso/config.toml in $XDG_CONFIG_HOME or ~/.config, never in the current folder), that before the
@@ -96,6 +100,23 @@ void add_model_settings(CLI::App& app, Settings::Flags& flags) {
         "named by --api-key-file"};
   };
   app.add_option_function<std::string>("--api-key", refuse_key)->group("")->expected(0, 1);
+}
+
+void add_check_settings(CLI::App& app, Settings::Flags& flags) {
+  add_setting(app, flags, "--check-backend", "check_backend", "B",
+              "Another backend for checks and rechecks, such as a guard model's server; by default the same");
+  add_setting(app, flags, "--check-model", "check_model", "NAME",
+              "Model that checks: of the check backend, or, without one, of the same server (as models.check of a policy)");
+  add_setting(app, flags, "--check-dialect", "check_dialect", "D", "As --dialect, of the check backend");
+  add_setting(app, flags, "--check-api-key-file", "check_api_key_file", "FILE",
+              "File that holds its API key; or set ECSO_CHECK_API_KEY. It never gets the other one");
+  add_setting(app, flags, "--check-ca-file", "check_ca_file", "FILE", "Certificates to trust of it (PEM)");
+  const auto refuse_key = [](const std::string&) {
+    throw UsageError{
+        "--check-api-key: a key on the command line can be read by every user of the machine; put it in ECSO_CHECK_API_KEY or in "
+        "a file named by --check-api-key-file"};
+  };
+  app.add_option_function<std::string>("--check-api-key", refuse_key)->group("")->expected(0, 1);
 }
 
 /// What CLI11 found wrong. An argument that was not expected is named without its value, which may be a key.
@@ -150,6 +171,7 @@ int run(int argc, char** argv) {
       .add_option("--record", protect_options.record, "Write every exchange with the model to a file, for --backend replay:FILE")
       ->type_name("FILE");
   add_model_settings(protect_command, flags);
+  add_check_settings(protect_command, flags);
 
   DemoOptions demo_options;
   CLI::App& demo_command = *app.add_subcommand("demo", "Show the method on a harmful and a benign example");
@@ -157,6 +179,7 @@ int run(int argc, char** argv) {
       "Examples:\n  ecso demo\n  ecso demo --trace\n  ecso demo --backend openai:http://127.0.0.1:8080 --dialect llama-server");
   demo_command.add_flag("--trace", demo_options.trace, "Show prompts and all replies whole, also those that are withheld");
   add_model_settings(demo_command, flags);
+  add_check_settings(demo_command, flags);
 
   std::string policy_name = "production";
   CLI::App& policy_command = *app.add_subcommand("policy", "Print a policy in full as JSON, to start one's own from");

@@ -19,9 +19,35 @@ namespace ecso::command {
 
 namespace {
 
-constexpr auto names = std::to_array<std::string_view>({"backend", "model", "policy", "dialect", "deadline", "max_in_flight",
-                                                        "attempts", "color", "api_key_file", "api_version", "profile", "ca_file",
-                                                        "client_certificate_file", "client_key_file", "unix_socket"});
+constexpr auto names = std::to_array<std::string_view>({"backend",
+                                                        "model",
+                                                        "policy",
+                                                        "dialect",
+                                                        "deadline",
+                                                        "max_in_flight",
+                                                        "attempts",
+                                                        "color",
+                                                        "api_key_file",
+                                                        "api_version",
+                                                        "profile",
+                                                        "ca_file",
+                                                        "client_certificate_file",
+                                                        "client_key_file",
+                                                        "unix_socket",
+                                                        "check_backend",
+                                                        "check_model",
+                                                        "check_dialect",
+                                                        "check_api_key_file",
+                                                        "check_api_version",
+                                                        "check_profile",
+                                                        "check_ca_file",
+                                                        "check_client_certificate_file",
+                                                        "check_client_key_file",
+                                                        "check_unix_socket"});
+
+std::string name_of(ServerRole role, std::string_view name) {
+  return std::string{role == ServerRole::check ? "check_" : ""}.append(name);
+}
 
 std::string variable_of(std::string_view name) {
   std::string variable = "ECSO_";
@@ -62,6 +88,8 @@ void Settings::read_file() {
   const detail::Json settings = parse_toml(read_settings_file(file_name_), file_name_);
   if (settings.contains("api_key"))
     throw bad("api_key: a key does not belong here; put it in a file of its own and name that by api_key_file");
+  if (settings.contains("check_api_key"))
+    throw bad("check_api_key: a key does not belong here; put it in a file of its own and name that by check_api_key_file");
   for (const auto& [key, value] : settings.items()) {
     if (std::ranges::find(names, key) == names.end())
       throw bad(fmt::format("{}: unknown setting; known are {}", key, fmt::join(names, ", ")));
@@ -91,6 +119,8 @@ std::optional<Settings::Value> Settings::find(std::string_view name) const {
   return Value{found->second, file_name_ + ": " + found->first};
 }
 
+std::optional<Settings::Value> Settings::find(ServerRole role, std::string_view name) const { return find(name_of(role, name)); }
+
 ColorMode Settings::color() const {
   const auto value = find("color");
   if (!value) return ColorMode::automatic;
@@ -109,22 +139,25 @@ std::size_t Settings::number(std::string_view name, std::size_t otherwise, std::
 Policy Settings::policy() const {
   const auto value = find("policy");
   Policy policy = value ? load_policy(value->text) : policy::production();
+  if (const auto model = find("check_model")) policy.models.check = model->text;
   if (const auto deadline = find("deadline")) policy.deadline = parse_duration(deadline->text, deadline->source);
   return policy;
 }
 
-std::optional<OpenAiDialect> Settings::dialect() const {
-  const auto value = find("dialect");
+std::optional<OpenAiDialect> Settings::dialect(ServerRole role) const {
+  const auto value = find(role, "dialect");
   return value ? parse_dialect(value->text, value->source) : std::nullopt;
 }
 
 int Settings::attempts() const { return static_cast<int>(number("attempts", 3, 100)); }
 
-Secret Settings::key() const {
-  const char* const key = std::getenv("ECSO_API_KEY");
-  if (const auto file = find_flag("api_key_file")) return Secret::from_file(file->text);
-  if (key != nullptr && *key != '\0') return Secret::from_environment("ECSO_API_KEY");
-  if (const auto file = find("api_key_file")) return Secret::from_file(file->text);
+Secret Settings::key(ServerRole role) const {
+  const std::string file_setting = name_of(role, "api_key_file");
+  const std::string variable = variable_of(name_of(role, "api_key"));
+  const char* const key = std::getenv(variable.c_str());
+  if (const auto file = find_flag(file_setting)) return Secret::from_file(file->text);
+  if (key != nullptr && *key != '\0') return Secret::from_environment(variable);
+  if (const auto file = find(file_setting)) return Secret::from_file(file->text);
   return {};
 }
 

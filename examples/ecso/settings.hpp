@@ -14,6 +14,9 @@
 
 namespace ecso::command {
 
+/// The server that settings are for: those of the one that checks have "check_" before their names.
+enum class ServerRole { chat, check };
+
 /// What may be set by a flag, by an environment variable, or in the configuration file, in that order: the setting
 /// `max_in_flight` by `--max-in-flight`, `ECSO_MAX_IN_FLIGHT`, or `max_in_flight = 4`.
 class Settings {
@@ -33,17 +36,19 @@ class Settings {
 
   [[nodiscard]] ColorMode color() const;
   [[nodiscard]] std::size_t max_in_flight() const;
-  /// The chosen policy, with the chosen deadline.
+  /// The chosen policy, with the chosen deadline and model of checks.
   [[nodiscard]] Policy policy() const;
   /// What an OpenAI-compatible server understands; none if it is to be asked.
-  [[nodiscard]] std::optional<OpenAiDialect> dialect() const;
+  [[nodiscard]] std::optional<OpenAiDialect> dialect(ServerRole role = ServerRole::chat) const;
   /// Calls to make of one that fails in passing, the first included.
   [[nodiscard]] int attempts() const;
-  /// Empty if there is none.
-  [[nodiscard]] Secret key() const;
+  /// Empty if there is none. No server gets the other's.
+  [[nodiscard]] Secret key(ServerRole role = ServerRole::chat) const;
 
   /// A setting as it was given.
   [[nodiscard]] std::optional<Value> find(std::string_view name) const;
+  /// A setting of a server.
+  [[nodiscard]] std::optional<Value> find(ServerRole role, std::string_view name) const;
 
  private:
   [[nodiscard]] std::optional<Value> find_flag(std::string_view name) const;

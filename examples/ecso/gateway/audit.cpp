@@ -97,6 +97,7 @@ std::string audit_line(const gateway::RequestRecord& record, std::size_t choice,
   line.member("schema", audit_schema).member("time", rfc3339(time)).member("id", record.id).member("choice", choice);
   if (!record.client.empty()) line.member("client", record.client);
   line.member("model", record.model).member("upstream", record.upstream).member("policy", outcome.policy);
+  if (!record.checker.empty()) line.member("checker", record.checker);
   line.member("path", to_string(outcome.path));
   line.begin_array("images");
   if (record.conversation != nullptr) {

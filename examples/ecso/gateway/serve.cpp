@@ -4,6 +4,7 @@
 #include "../printing.hpp"
 #include "audit.hpp"
 #include "dialect_probe.hpp"
+#include "own_judge.hpp"
 #include "serve_log.hpp"
 #include "service.hpp"
 #include "simulated_chat.hpp"
@@ -78,6 +79,7 @@ class Service {
     greet();
     warn_of_few_files();
     notify_service_manager("READY=1");
+    warn_of_own_judges();
     ask_dialects();
     while (true) {
       constexpr std::chrono::milliseconds long_time{3'600'000};
@@ -117,6 +119,8 @@ class Service {
             .on_answer = [this](std::size_t place, const OpenAiServer& server) { learn(place, server); },
             .on_silence =
                 [this](std::size_t place, const Error& error, bool is_asked_again) {
+                  if (!is_asked_again) listed_[settings_.gateway.upstreams[place].name];
+                  if (!is_asked_again) warn_of_own_judges();
                   log(LogLevel::warn,
                       fmt::format("upstream {} cannot say what it understands, so nothing special is asked of it{}: {}",
                                   settings_.gateway.upstreams[place].name, is_asked_again ? " until it can" : "", error.what()));
@@ -126,8 +130,14 @@ class Service {
   void learn(std::size_t place, const OpenAiServer& server) {
     gateway::UpstreamOptions& upstream = settings_.gateway.upstreams[place];
     upstream.dialect = server.dialect;
+    if (is_checker(settings_.gateway, upstream.name)) {
+      if (upstream.check_model.empty() && server.models.size() == 1) upstream.check_model = server.models.front();
+      if (!upstream.check_vision) upstream.check_vision = server.vision;
+    }
     std::erase(settings_.ask_dialect, place);
+    listed_[upstream.name] = server.models;
     try {
+      warn_of_own_judges();
       gateway_->reload(settings_.gateway);
       if (server.name == OpenAiServer{}.name) {
         log(LogLevel::warn, fmt::format("upstream {} does not say what it is, so nothing special is asked of it; it answered {}. "
@@ -147,7 +157,11 @@ class Service {
     for (const std::size_t place : fresh.ask_dialect) {
       gateway::UpstreamOptions& upstream = fresh.gateway.upstreams[place];
       const auto found = std::ranges::find(settings_.gateway.upstreams, upstream.url, &gateway::UpstreamOptions::url);
-      if (found != settings_.gateway.upstreams.end()) upstream.dialect = found->dialect;
+      if (found == settings_.gateway.upstreams.end()) continue;
+      upstream.dialect = found->dialect;
+      if (upstream.name != found->name) continue;
+      if (upstream.check_model.empty()) upstream.check_model = found->check_model;
+      if (!upstream.check_vision) upstream.check_vision = found->check_vision;
     }
   }
 
@@ -162,6 +176,7 @@ class Service {
       gateway_->reload(fresh.gateway);
       if (fresh.gateway.simulated) simulated_->change(fresh.simulated);
       settings_ = std::move(fresh);
+      listed_.clear();
       {
         const std::lock_guard lock{outputs_mutex_};
         outputs_.swap(outputs);
@@ -171,8 +186,24 @@ class Service {
       log(LogLevel::error,
           fmt::format("the configuration was read again and cannot be used, so the old one stays: {}", error.what()));
     }
-    if (!probe_) ask_dialects();
+    if (!probe_) {
+      warn_of_own_judges();
+      ask_dialects();
+    }
     notify_service_manager("READY=1");
+  }
+
+  /// Once for each thing there is to say; of upstreams that are still asked, later.
+  void warn_of_own_judges() {
+    const auto is_told = [&](std::size_t place) {
+      const std::string& name = settings_.gateway.upstreams[place].name;
+      return listed_.contains(name) || is_checker(settings_.gateway, name);
+    };
+    if (!std::ranges::all_of(settings_.ask_dialect, is_told)) return;
+    const auto warning = own_judge_warning(settings_.gateway, listed_);
+    if (!warning || *warning == own_judge_warning_) return;
+    own_judge_warning_ = *warning;
+    log(LogLevel::warn, *warning);
   }
 
   void warn_of_few_files() {
@@ -229,6 +260,8 @@ class Service {
   std::shared_mutex outputs_mutex_;
   std::unique_ptr<Outputs> outputs_;
   std::unique_ptr<gateway::Gateway> gateway_;
+  ListedModels listed_;            ///< Changes with the settings.
+  std::string own_judge_warning_;  ///< The last.
   std::unique_ptr<DialectProbe> probe_;
 };
 
@@ -250,7 +283,9 @@ int check_serve(const ServeFlags& flags) {
   gateway::Options options = settings.gateway;
   if (options.simulated) options.upstreams = {simulated_upstream("http://127.0.0.1:1/v1", settings.simulated)};
   reported([&] { return detail::gateway::Config{options}.serves_page; });
-  std::cout << describe(settings) << "The configuration can be used.\n";
+  std::cout << describe(settings);
+  if (const auto warning = own_judge_warning(settings.gateway, {})) std::cout << "note      " << one_line(*warning) << ".\n";
+  std::cout << "The configuration can be used.\n";
   if (!std::cout.flush()) throw WriteError{"standard output cannot be written"};
   return exit_answered;
 }

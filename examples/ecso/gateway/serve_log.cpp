@@ -97,6 +97,20 @@ void write_doubts(JsonLine& line, const gateway::RequestRecord& record) {
   line.end();
 }
 
+/// What guard models found; nothing if none did.
+void write_categories(JsonLine& line, const gateway::RequestRecord& record) {
+  std::vector<std::string_view> categories;
+  for (const Outcome* outcome : record.outcomes) {
+    for (const StepRecord& step : outcome->steps) {
+      if (!step.category.empty()) categories.push_back(step.category);
+    }
+  }
+  if (categories.empty()) return;
+  line.begin_array("categories");
+  for (const std::string_view category : categories) line.element(category);
+  line.end();
+}
+
 void write_outcomes(JsonLine& line, const gateway::RequestRecord& record) {
   if (record.outcomes.empty()) return;
   line.member("policy", record.outcomes.front()->policy);
@@ -116,6 +130,7 @@ void write_outcomes(JsonLine& line, const gateway::RequestRecord& record) {
   }
   line.end();
   write_doubts(line, record);
+  write_categories(line, record);
   line.member("calls", calls);
   line.member("prompt_tokens", usage.prompt_tokens);
   line.member("cached_tokens", usage.cached_tokens);
@@ -146,6 +161,7 @@ std::string request_line(const gateway::RequestRecord& record, std::chrono::syst
   line.member("address", record.address).member("method", record.method).member("target", cut(record.target));
   if (!record.model.empty()) line.member("model", cut(record.model));
   if (!record.upstream.empty()) line.member("upstream", record.upstream);
+  if (!record.checker.empty()) line.member("checker", record.checker);
   line.member("status", record.status);
   write_outcomes(line, record);
   line.milliseconds("ms", record.duration).milliseconds("upstream_ms", record.upstream_time);

@@ -58,6 +58,7 @@ class Reader {
     read_general(root);
     read_upstreams(root);
     read_routes(root);
+    require_checkers();
     read_bounds(root);
     read_streams(root);
     read_images(root);
@@ -163,24 +164,55 @@ class Reader {
     const auto dialect = find("dialect", root, "dialect");
     std::optional<Given> url = find("upstream");
     if (!url && is_short) url = find("upstream", root, "upstream");
-    if (url) {
-      add_upstream({.url = url->text}, dialect, url->source);
-    } else {
-      for (SettingsTable& table : tables) read_upstream(table, dialect);
+    if (url) add_upstream({.url = url->text}, dialect, url->source);
+    for (SettingsTable& table : tables) {
+      // One that answers is named already; those that check stay.
+      std::string name;
+      table.read("name", name);
+      if (!url || is_checker(name)) read_upstream(table, dialect);
     }
     options().simulated = options().upstreams.empty();
     give_key(key_file);
   }
 
-  /// The key that stands in no table belongs to the only upstream there is; with several, nobody could tell to whom.
+  /// Whether a policy that is known by now has its checks made by an upstream of that name.
+  bool is_checker(std::string_view name) const {
+    const auto checks_there = [&](const PolicyPointer& policy) { return policy && policy->check_upstream == name; };
+    const gateway::Options& known = settings_.gateway;
+    return !name.empty() && (checks_there(known.policy) || std::ranges::any_of(known.policies, checks_there));
+  }
+
+  void require_checkers() {
+    for (const PolicyPointer& policy : options().policies) require_checker(*policy);
+    require_checker(*options().policy);
+    for (const gateway::Route& route : options().routes) {
+      if (route.policy) require_checker(*route.policy);
+    }
+  }
+
+  void require_checker(const Policy& policy) {
+    if (policy.check_upstream.empty()) return;
+    std::vector<std::string> known;
+    for (const UpstreamOptions& upstream : options().upstreams) known.push_back(upstream.name);
+    if (std::ranges::find(known, policy.check_upstream) != known.end()) return;
+    throw UsageError{fmt::format(
+        "policies.{}.check.upstream: there is no upstream \"{}\"; {}", one_line(policy.name), one_line(policy.check_upstream),
+        known.empty() ? "write an [[upstream]] of that name"
+                      : fmt::format("there are {}", one_line(fmt::format("{}", fmt::join(known, ", ")))))};
+  }
+
+  /// The key that stands in no table belongs to the only upstream that answers; with several, nobody could tell to whom.
   void give_key(const std::optional<Given>& key_file) {
-    auto& upstreams = options().upstreams;
+    std::vector<UpstreamOptions*> upstreams;
+    for (UpstreamOptions& upstream : options().upstreams) {
+      if (!is_checker(upstream.name)) upstreams.push_back(&upstream);
+    }
     const bool is_flag = find_flag("api_key_file").has_value();
     const char* const key = std::getenv("ECSO_API_KEY");
     const bool is_variable = !is_flag && key != nullptr && *key != '\0';
-    if (upstreams.size() == 1 && upstreams.front().key.empty()) {
-      if (is_variable) upstreams.front().key = Secret::from_environment("ECSO_API_KEY");
-      if (!is_variable && key_file) upstreams.front().key = Secret::from_file(key_file->text);
+    if (upstreams.size() == 1 && upstreams.front()->key.empty()) {
+      if (is_variable) upstreams.front()->key = Secret::from_environment("ECSO_API_KEY");
+      if (!is_variable && key_file) upstreams.front()->key = Secret::from_file(key_file->text);
     } else if (upstreams.size() > 1 && key_file) {
       throw UsageError{key_file->source + ": which of the upstreams is it for? Name it by key_file in that upstream's table"};
     }
@@ -218,6 +250,11 @@ class Reader {
     table.read("max_connections", upstream.max_connections, 1, most_things);
     table.read("idle_timeout", upstream.idle_timeout);
     table.read("down_time", upstream.down_time);
+    table.read("model", upstream.check_model);
+    if (bool vision = true; table.find("vision") != nullptr) {
+      table.read("vision", vision);
+      upstream.check_vision = vision;
+    }
     table.finish();
     if (!key_file.empty() && !key_variable.empty()) throw UsageError{table.at("key_variable") + ": there is a key_file too"};
     if (!key_file.empty()) upstream.key = Secret::from_file(key_file);
@@ -385,6 +422,7 @@ std::string describe_policy(const Policy& policy) {
   if (policy.undecided == Verdict::safe) gaps.emplace_back("an undecided verdict passes");
   if (policy.recheck == Recheck::off) gaps.emplace_back("eyes-closed answers are not checked");
   if (policy.text_only == TextOnly::pass) gaps.emplace_back("chats without images are not checked");
+  if (!policy.check_upstream.empty()) text += fmt::format(", checks by the upstream {}", policy.check_upstream);
   if (!gaps.empty()) text += fmt::format(" (less than full protection: {})", fmt::join(gaps, "; "));
   return one_line(text);
 }
