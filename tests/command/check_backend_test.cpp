@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <atomic>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -121,6 +122,24 @@ TEST_CASE("a check backend that fails lets nothing out", "[command][judge]") {
     CHECK(ended.exit_code != 0);
     CHECK(ended.out.empty());
     CHECK_THAT(ended.err, ContainsSubstring("check: "));
+  }
+  // Nor does one that fails at the recheck, or never answers.
+  for (const bool is_slow : {false, true}) {
+    std::atomic<int> asked{0};
+    const RawServer judge{[&](RawServer::Connection& connection) {
+      while (connection.read_request()) {
+        if (is_slow) {
+          connection.stall();
+          return;
+        }
+        const nlohmann::json yes{{"choices", {{{"message", {{"content", "yes"}}}, {"finish_reason", "stop"}}}}};
+        if (!connection.send(asked++ == 0 ? http_response(200, yes.dump()) : http_response(500, "{}"))) return;
+      }
+    }};
+    const Ended ended = ecso(query(chat, judge, is_slow ? Arguments{"--deadline", "500ms"} : Arguments{}));
+    CHECK(ended.exit_code == (is_slow ? 75 : 69));
+    CHECK(ended.out.empty());
+    CHECK_THAT(ended.err, ContainsSubstring(is_slow ? "check: " : "recheck: "));
   }
   const ReservedPort nobody;
   const Ended ended = ecso({"protect", "--query", "q", "--attempts", "1", "--backend", "openai:" + chat.url(), "--dialect",

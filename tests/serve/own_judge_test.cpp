@@ -61,7 +61,8 @@ TEST_CASE("a policy's table names the upstream that checks", "[serve][judge]") {
   CHECK(settings.gateway.policy->check_form == CheckForm::guard);
   CHECK(settings.gateway.upstreams[1].check_model == "llama-guard3");
   CHECK(settings.gateway.upstreams[1].check_vision == false);
-  CHECK_THAT(describe(settings), ContainsSubstring("guarded, checks by the upstream judge"));
+  CHECK_THAT(describe(settings), ContainsSubstring("guarded, checks by the upstream judge") &&
+                                     ContainsSubstring("judge: http://127.0.0.1:2/v1, for checks"));
   // A URL on the command line is that of the one that answers; the judge stays.
   const ServeSettings by_flag = read(folder, main_and_judge, {{"upstream", "http://127.0.0.1:3/v1"}});
   REQUIRE(by_flag.gateway.upstreams.size() == 2);
@@ -80,8 +81,9 @@ TEST_CASE("the key that stands in no table is not the judge's", "[serve][judge][
 TEST_CASE("a judge that is not there is named, with those that are", "[serve][judge]") {
   const TemporaryFolder folder;
   const std::string policy = "[policies.guarded]\ncheck.upstream = \"jugde\"\n";
-  CHECK_THROWS_WITH(read(folder, policy), ContainsSubstring("policies.guarded.check.upstream: there is no upstream \"jugde\"") &&
-                                              ContainsSubstring("write an [[upstream]] of that name"));
+  CHECK_THROWS_WITH(read(folder, policy),
+                    ContainsSubstring("ecso.toml: policies.guarded.check.upstream: there is no upstream \"jugde\"") &&
+                        ContainsSubstring("write an [[upstream]] of that name"));
   CHECK_THROWS_WITH(read(folder, "[[upstream]]\nname = \"judge\"\nurl = \"http://127.0.0.1:1\"\n" + policy),
                     ContainsSubstring("there is no upstream \"jugde\"; there are judge"));
   CHECK_THROWS_WITH(read(folder, "[policies.guarded.check]\nserver = \"judge\"\n"), ContainsSubstring("policies.guarded.check"));

@@ -5,6 +5,7 @@
 #include "../printing.hpp"
 #include "../settings.hpp"
 #include "../values.hpp"
+#include "own_judge.hpp"
 #include "settings_table.hpp"
 
 #include <ecso/core/policy_json.hpp>
@@ -58,7 +59,7 @@ class Reader {
     read_general(root);
     read_upstreams(root);
     read_routes(root);
-    require_checkers();
+    require_checkers(root.at("policies"));
     read_bounds(root);
     read_streams(root);
     read_images(root);
@@ -182,23 +183,23 @@ class Reader {
     return !name.empty() && (checks_there(known.policy) || std::ranges::any_of(known.policies, checks_there));
   }
 
-  void require_checkers() {
-    for (const PolicyPointer& policy : options().policies) require_checker(*policy);
-    require_checker(*options().policy);
+  void require_checkers(const std::string& tables) {
+    for (const PolicyPointer& policy : options().policies) require_checker(*policy, fmt::format("{}.{}", tables, policy->name));
+    require_checker(*options().policy, "policy " + options().policy->name);
     for (const gateway::Route& route : options().routes) {
-      if (route.policy) require_checker(*route.policy);
+      if (route.policy) require_checker(*route.policy, "policy " + route.policy->name);
     }
   }
 
-  void require_checker(const Policy& policy) {
+  void require_checker(const Policy& policy, const std::string& source) {
     if (policy.check_upstream.empty()) return;
     std::vector<std::string> known;
     for (const UpstreamOptions& upstream : options().upstreams) known.push_back(upstream.name);
     if (std::ranges::find(known, policy.check_upstream) != known.end()) return;
-    throw UsageError{fmt::format(
-        "policies.{}.check.upstream: there is no upstream \"{}\"; {}", one_line(policy.name), one_line(policy.check_upstream),
-        known.empty() ? "write an [[upstream]] of that name"
-                      : fmt::format("there are {}", one_line(fmt::format("{}", fmt::join(known, ", ")))))};
+    const std::string advice =
+        known.empty() ? "write an [[upstream]] of that name" : fmt::format("there are {}", fmt::join(known, ", "));
+    throw UsageError{
+        one_line(fmt::format("{}.check.upstream: there is no upstream \"{}\"; {}", source, policy.check_upstream, advice))};
   }
 
   /// The key that stands in no table belongs to the only upstream that answers; with several, nobody could tell to whom.
@@ -466,9 +467,10 @@ std::string describe(const ServeSettings& settings) {
   for (std::size_t i = 0; i < options.upstreams.size() && !options.simulated; ++i) {
     const UpstreamOptions& upstream = options.upstreams[i];
     const bool is_asked = std::ranges::find(settings.ask_dialect, i) != settings.ask_dialect.end();
-    line("upstream", fmt::format("{}: {}{}{}{}", upstream.name, upstream.url, upstream.key.empty() ? "" : ", with a key",
-                                 is_asked ? ", to be asked what it understands" : "",
-                                 upstream.verify_certificate ? "" : ", CERTIFICATE NOT VERIFIED"));
+    line("upstream",
+         fmt::format("{}: {}{}{}{}{}", upstream.name, upstream.url, is_checker(options, upstream.name) ? ", for checks" : "",
+                     upstream.key.empty() ? "" : ", with a key", is_asked ? ", to be asked what it understands" : "",
+                     upstream.verify_certificate ? "" : ", CERTIFICATE NOT VERIFIED"));
   }
   for (const gateway::Route& route : options.routes) {
     line("route", fmt::format("{}: {}{}", route.model, names_of(route.upstreams),
