@@ -13,6 +13,7 @@ namespace ecso::command {
 enum ExitCode : int {
   exit_answered = 0,
   exit_refused = 3,
+  exit_goal_missed = 4,
   exit_usage = 64,
   exit_bad_input = 65,
   exit_unavailable = 69,

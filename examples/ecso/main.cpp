@@ -1,4 +1,5 @@
 #include "backends.hpp"
+#include "calibrate/calibrate.hpp"
 #include "demo.hpp"
 #include "exit_code.hpp"
 #include "models_command.hpp"
@@ -32,6 +33,7 @@ constexpr const char* examples = R"(Examples:
   ecso protect --image photo.jpg --query "What is this?"
   ecso protect --backend openai:http://127.0.0.1:8080 --image photo.jpg --query "What is this?"
   ecso serve --upstream http://127.0.0.1:8080/v1
+  ecso calibrate --backend openai:http://127.0.0.1:8080 --output policy.toml
   ecso backends --probe http://127.0.0.1:8080
   ecso models
   ecso policy paper
@@ -181,6 +183,12 @@ int run(int argc, char** argv) {
   add_model_settings(demo_command, flags);
   add_check_settings(demo_command, flags);
 
+  CalibrateOptions calibrate_options;
+  CLI::App& calibrate_command = *app.add_subcommand("calibrate", "Choose the check's threshold by labelled answers");
+  add_calibrate_options(calibrate_command, calibrate_options);
+  add_setting(calibrate_command, flags, "--max-in-flight", "max_in_flight", "N", "Most calls at once (default 8)");
+  add_model_settings(calibrate_command, flags);
+
   std::string policy_name = "production";
   CLI::App& policy_command = *app.add_subcommand("policy", "Print a policy in full as JSON, to start one's own from");
   policy_command.footer(
@@ -220,6 +228,7 @@ int run(int argc, char** argv) {
   }
   const Settings settings{flags};
   if (backends_command.parsed()) return backends(backends_options, settings);
+  if (calibrate_command.parsed()) return calibrate(calibrate_options, settings);
   return demo_command.parsed() ? demo(demo_options, settings) : run_protect(protect_options, settings, query.count() > 0);
 }
 

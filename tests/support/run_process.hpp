@@ -38,7 +38,8 @@ struct ProcessOptions {
   std::map<std::string, std::string> environment = {};  ///< Beside the own environment.
   /// Called when it has written something to standard output; may send it a signal.
   std::function<void(pid_t, const std::string& out)> on_output = {};
-  std::chrono::seconds timeout{300};  ///< It is killed after that.
+  std::function<void(pid_t)> on_start = {};  ///< Called once it runs.
+  std::chrono::seconds timeout{300};         ///< It is killed after that.
 };
 
 namespace detail {
@@ -96,6 +97,7 @@ inline Ended run_process(std::vector<std::string> arguments, const ProcessOption
                                    detail::pointers(variables).data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) throw std::runtime_error{"cannot run " + arguments.front()};
+  if (options.on_start) options.on_start(pid);
   in.close(0);
   out.close(1);
   err.close(1);
