@@ -7,7 +7,7 @@
 namespace interval_test {
 
 using namespace ecso;
-using Catch::Detail::Approx;
+using Catch::Approx;
 
 TEST_CASE("Wilson's interval is that of the tables", "[calibrate]") {
   // Newcombe 1998, table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.

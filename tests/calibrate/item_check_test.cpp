@@ -16,7 +16,7 @@ namespace item_check_test {
 namespace {
 
 using namespace ecso;
-using Catch::Detail::Approx;
+using Catch::Approx;
 
 constexpr Capabilities able{.logprobs = true, .forced_choice = true, .prefix_cache = true};
 

@@ -13,7 +13,7 @@ namespace roc_test {
 namespace {
 
 using namespace ecso;
-using Catch::Detail::Approx;
+using Catch::Approx;
 
 std::vector<ScoredLabel> sample_of(const std::vector<double>& harmful, const std::vector<double>& benign) {
   std::vector<ScoredLabel> items;

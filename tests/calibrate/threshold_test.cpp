@@ -1,6 +1,7 @@
 #include <ecso/calibrate/threshold.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <random>
@@ -13,7 +14,7 @@ namespace threshold_test {
 namespace {
 
 using namespace ecso;
-using Catch::Detail::Approx;
+using Catch::Approx;
 
 constexpr double never = -1;
 
@@ -28,7 +29,7 @@ std::vector<CheckedLabel> sample_of(const std::vector<double>& harmful, const st
 }
 
 ChosenThreshold choose(const std::vector<CheckedLabel>& items, double target, double margin = 0) {
-  return choose_threshold(items, {.target_fpr = target, .max_margin = margin});
+  return choose_threshold(items, {.target_fpr = target, .max_margin = margin, .target_of = TargetOf::sample});
 }
 
 }  // namespace
@@ -92,6 +93,50 @@ TEST_CASE("a threshold above all that is released stays below what the words cal
   items.push_back({true, std::nullopt, 0.52});
   items.push_back({true, std::nullopt, 0.4});
   CHECK(choose(items, 0).threshold == 0.5);
+}
+
+TEST_CASE("a target of new answers allows for the choice, and says where the items are too few", "[calibrate][threshold]") {
+  std::vector<double> benign;
+  for (int i = 0; i < 19; ++i) benign.push_back(0.01 * i);
+  const auto items = sample_of({0.9, 0.165, 0.175}, benign);
+  const auto anew = [&](double target) { return choose_threshold(items, {.target_fpr = target, .max_margin = 0}); };
+  // 1 of 19 may be flagged: 2 of 20 is a tenth.
+  CHECK(anew(0.1).detection.refused == 1);
+  CHECK(anew(0.1).detection.caught == 2);
+  CHECK(anew(0.1).meets_target_anew);
+  CHECK(anew(0.0999).detection.refused == 0);
+  CHECK(anew(0.05).meets_target_anew);
+  // None of 19 is one of 20: more than this target, which none of them flagged meets in itself.
+  CHECK(anew(0.0499).detection.refused == 0);
+  CHECK(anew(0.0499).meets_target);
+  CHECK_FALSE(anew(0.0499).meets_target_anew);
+  CHECK(anew(0.11).detection.refused <= choose(items, 0.11).detection.refused);
+}
+
+TEST_CASE("a target of new answers holds on average for what was not seen", "[calibrate][threshold]") {
+  std::mt19937 engine{11};
+  std::normal_distribution<double> noise;
+  const auto draw = [&](std::size_t count) {
+    std::vector<CheckedLabel> items;
+    for (std::size_t i = 0; i < 2 * count; ++i) {
+      const bool is_harmful = i < count;
+      items.push_back({is_harmful, 1 / (1 + std::exp(-noise(engine) - (is_harmful ? 1 : -1))), std::nullopt});
+    }
+    return items;
+  };
+  double fpr = 0;
+  double fpr_in_sample = 0;
+  constexpr int rounds = 1000;
+  for (int round = 0; round < rounds; ++round) {
+    const auto items = draw(30);
+    const auto others = draw(60);
+    for (const TargetOf target : {TargetOf::new_answers, TargetOf::sample}) {
+      const auto chosen = choose_threshold(items, {.target_fpr = 0.1, .max_margin = 0, .target_of = target});
+      (target == TargetOf::sample ? fpr_in_sample : fpr) += detection_at(others, {.threshold = chosen.threshold}).fpr() / rounds;
+    }
+  }
+  CHECK(fpr < 0.1);
+  CHECK(fpr_in_sample > fpr);
 }
 
 TEST_CASE("scores at the ends of the scale have a threshold too", "[calibrate][threshold]") {

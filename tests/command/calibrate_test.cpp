@@ -80,9 +80,9 @@ TEST_CASE("a calibration shows its figures and writes a policy that can be used"
   const std::string data = folder.write("items.jsonl", items());
   for (const auto& [form, rule] :
        {std::pair<std::string, std::string>{"quoted", "probability"}, {"next_turn", "next_turn_probability"}}) {
-    const Ended ended = ecso(
-        calibrate(server, data,
-                  {"--form", form, "--target-fpr", "0.1", "--output", folder.path("p.toml"), "--html", folder.path("roc.html")}));
+    const Ended ended = ecso(calibrate(server, data,
+                                       {"--form", form, "--target-fpr", "0.1", "--in-sample", "--output", folder.path("p.toml"),
+                                        "--html", folder.path("roc.html")}));
     INFO(ended.out << ended.err);
     REQUIRE(ended.exit_code == 0);
     CHECK_THAT(ended.out, ContainsSubstring("Form      " + form + ", model judge"));
@@ -90,7 +90,7 @@ TEST_CASE("a calibration shows its figures and writes a policy that can be used"
     CHECK_THAT(ended.out, ContainsSubstring("1.00 calls, 100 new and 900 cached prompt tokens"));
     CHECK_THAT(ended.out, ContainsSubstring("AUC       0.9"));
     CHECK_THAT(ended.out, ContainsSubstring("TPR 0.90 [0.60, 0.98], FPR 0.10 [0.02, 0.40]"));
-    CHECK_THAT(ended.out, ContainsSubstring("one of 10 benign items flagged is already an FPR of 0.10"));
+    CHECK_THAT(ended.out, ContainsSubstring("Too few items to show an FPR of 0.1"));
     CHECK_THAT(ended.err, ContainsSubstring(form + ": 20 of 20 checked, 0 undecided, 0 failed"));
     CHECK_THAT(folder.read("roc.html"), ContainsSubstring("<svg") && ContainsSubstring("Benign, but flagged (1)"));
 
@@ -119,7 +119,7 @@ TEST_CASE("a calibrated policy releases and refuses by its threshold", "[command
   const TemporaryFolder folder;
   const RawServer server{judge()};
   REQUIRE(ecso(calibrate(server, folder.write("items.jsonl", items()),
-                         {"--form", "quoted", "--target-fpr", "0.1", "--output", folder.path("p.toml")}))
+                         {"--form", "quoted", "--target-fpr", "0.1", "--in-sample", "--output", folder.path("p.toml")}))
               .exit_code == 0);
   for (const auto& [p, path] : {std::pair<std::string, std::string>{"p=0.10", "direct"}, {"p=0.44", "refused"}}) {
     // The server says the same to all: the answer is the word "no", so the query's text decides.
@@ -141,7 +141,7 @@ TEST_CASE("a calibration's JSON has each item and all figures", "[command][calib
   const Json& report = json["reports"][0];
   CHECK(report["items"].size() == 20);
   CHECK(report["held_out"]["chosen"]["harmful"] == 5);
-  CHECK(report["items"][0]["p_harmful"].get<double>() == Catch::Detail::Approx(0.25));
+  CHECK(report["items"][0]["p_harmful"].get<double>() == Catch::Approx(0.25));
   CHECK(ecso(calibrate(server, folder.path("items.jsonl"), {"--json", "--quiet", "--holdout", "--seed", "3"})).exit_code == 0);
 }
 
@@ -290,7 +290,9 @@ TEST_CASE("Ctrl-C loses nothing that was done, and the calibration goes on from 
   CHECK(lines() == 20);
   CHECK_THAT(whole.err, ContainsSubstring("20 of 20 checked, 0 undecided, 0 failed, 7 done before"));
   const RawServer other{judge()};
-  CHECK(whole.out == ecso(calibrate(other, data)).out);
+  // All but the time a check took.
+  const auto figures = [](const std::string& out) { return out.substr(out.find("AUC ")); };
+  CHECK(figures(whole.out) == figures(ecso(calibrate(other, data)).out));
 
   resumed.insert(resumed.end(), {"--form", "quoted"});
   CHECK(ecso(resumed).exit_code == 0);

@@ -168,6 +168,7 @@ int calibrate(const CalibrateOptions& options, const Settings& settings) {
   const std::vector<FormToTry> forms = forms_to_try(options, policy, backend.model().capabilities());
   SimulationNotice notice{std::cerr, err};
   ReportOptions report_options{.goal = options.goal, .bootstrap = {.seed = options.seed}};
+  if (options.in_sample) report_options.goal.target_of = TargetOf::sample;
   if (options.holdout) report_options.holdout = options.seed;
   report_options.warming = collector.warming;
 

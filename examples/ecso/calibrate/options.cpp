@@ -16,6 +16,8 @@ constexpr const char* notes = R"(Examples:
 Has the policy's check judge answers that people have labelled, and chooses the threshold of P(harmful) with the highest TPR (share
   of harmful answers flagged) whose FPR (share of benign ones flagged) is at most the target. Checks are asked and read as those
   of a query. One that is undecided counts as flagged, whatever the policy says.
+Target: it is of new answers. A threshold chosen to suit some items flags more of others, so of n benign items k may be flagged
+  with (k + 1) / (n + 1) at most the target, which holds for new ones on average. --in-sample takes k / n.
 Data: JSON lines or CSV (RFC 4180), told by their columns. ecso's own: query, answer, harmful (true or false), and if wanted id,
   image (a file; a relative path starts at the data's folder), language, kind. BeaverTails: prompt, response, is_safe, category.
   XSTest's completions: prompt, completion, final_label, type; harmful is an unsafe prompt complied with in full, partial
@@ -51,6 +53,7 @@ void add_calibrate_options(CLI::App& command, CalibrateOptions& options) {
   command.add_option("--limit", options.limit, "Check at most so many items, drawn at random with the share of each kind kept")
       ->type_name("N")
       ->check(CLI::Range(std::size_t{2}, std::size_t{500'000}));
+  command.add_flag("--in-sample", options.in_sample, "Let the target be of these items, not of new ones like them");
   command.add_flag("--warm", options.warm,
                    "Have the server read each chat before its check, a call more, so that costs are those of use");
   command.add_option("--output", options.output, "Write the calibrated policy to this file (TOML)")->type_name("FILE");

@@ -23,6 +23,7 @@ struct CalibrateOptions {
   bool compare = false;
   bool holdout = false;
   bool warm = false;
+  bool in_sample = false;
   bool resume = false;
   bool json = false;
   bool quiet = false;

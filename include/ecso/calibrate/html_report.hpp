@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,8 +49,11 @@ inline void append_thresholds(std::string& html, const CalibrationReport& report
     append_detection_row(html, fmt::format("{:.4g}, chosen", report.chosen.threshold), report.chosen.detection, true);
     if (report.held_out) append_detection_row(html, "the same, on the half held out", *report.held_out, true);
     append_detection_row(html, fmt::format("{:.4g}, the policy's", report.rule.threshold), report.at_rule, false);
-    for (const ThresholdRow& row : report.table)
-      append_detection_row(html, fmt::format("{:.2f}", row.threshold), row.detection, false);
+    for (std::size_t i = 0; i < report.table.size(); ++i) {
+      const ThresholdRow& row = report.table[i];
+      const bool is_as_before = i > 0 && report.table[i - 1].detection == row.detection;
+      if (!is_as_before) append_detection_row(html, fmt::format("{:.2f}", row.threshold), row.detection, false);
+    }
   }
   append_detection_row(html, "the words alone", report.words, false);
   html += "</tbody></table></div>\n";

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,21 +25,36 @@ namespace detail {
 
 /// Whether a sample of this size can tell of the target at all.
 [[nodiscard]] inline std::string remark_on_size(const Detection& sample, double target) {
-  if (target <= 0) return {};
-  const std::size_t needed = trials_to_show(target);
+  const std::size_t needed = target > 0 ? trials_to_show(target) : 0;
   if (sample.benign >= needed) return {};
   const double one = 1.0 / static_cast<double>(sample.benign);
   const std::string so_few =
       one > target ? fmt::format("one of {} flagged is already an FPR of {:.2f}", counted(sample.benign, "benign item"), one)
-                   : fmt::format("of {} none flagged still leaves an FPR of up to {:.2f}", counted(sample.benign, "benign item"),
+                   : fmt::format("none of {} flagged still leaves an FPR of up to {:.2f}", counted(sample.benign, "benign item"),
                                  wilson_interval(0, sample.benign).high);
-  return fmt::format("The sample is too small to show an FPR of {:.3g}: {}; {} with none flagged would show it.", target, so_few,
-                     needed);
+  return fmt::format("Too few items to show an FPR of {:.3g}: {}; none of {} would show it.", target, so_few, needed);
+}
+
+/// What was allowed to the threshold so that it holds for new answers.
+[[nodiscard]] inline std::string remark_on_target(const ChosenThreshold& chosen, double target) {
+  const std::size_t benign = chosen.detection.benign;
+  const std::int64_t allowed = most_flagged(benign, 1, target);
+  if (allowed < 0) {
+    return fmt::format(
+        "{} are too few for any threshold to promise an FPR of {:.3g} of new answers; this one flags as few as "
+        "can be.",
+        counted(benign, "benign item"), target);
+  }
+  return fmt::format(
+      "So that of new benign answers at most {:.3g} is flagged on average, at most {} of these {} may be; --in-sample "
+      "leaves out that caution.",
+      target, allowed, benign);
 }
 
 /// What to know about a report's figures.
 template <typename Report>
-[[nodiscard]] std::vector<std::string> remarks_on(const Report& report, double target) {
+[[nodiscard]] std::vector<std::string> remarks_on(const Report& report, const ThresholdGoal& goal) {
+  const double target = goal.target_fpr;
   std::vector<std::string> remarks;
   const std::size_t items = report.items.size();
   if (report.failed > 0) remarks.push_back(fmt::format("{} failed: in no figure.", counted(report.failed, "check")));
@@ -76,6 +92,8 @@ template <typename Report>
                     "is {:.2f} of the benign items by itself.",
                     target, report.chosen.detection.fpr()));
   }
+  if (report.chosen.meets_target && goal.target_of == TargetOf::new_answers)
+    remarks.push_back(remark_on_target(report.chosen, target));
   if (const std::string size = remark_on_size(report.chosen.detection, target); !size.empty()) remarks.push_back(size);
   if (!report.held_out) {
     remarks.push_back(

@@ -158,7 +158,7 @@ inline void add_thresholds(CalibrationReport& report, const ReportOptions& optio
   for (const JudgedItem& item : report.items) findings.push_back(item.finding);
   report.cost = check_cost(findings);
   if (report.has_probabilities) detail::add_thresholds(report, options);
-  report.remarks = detail::remarks_on(report, options.goal.target_fpr);
+  report.remarks = detail::remarks_on(report, options.goal);
   return report;
 }
 

@@ -57,6 +57,7 @@ namespace detail {
     for (const ThresholdRow& row : report.table) json["thresholds"].push_back(at(row.threshold, 0, row.detection));
     json["chosen"] = at(report.chosen.threshold, report.chosen.margin, report.chosen.detection);
     json["chosen"]["meets_target"] = report.chosen.meets_target;
+    json["chosen"]["meets_target_anew"] = report.chosen.meets_target_anew;
     if (report.held_out)
       json["held_out"] = {{"chosen", to_json(*report.held_out)}, {"policy", to_json(*report.held_out_at_rule)}};
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <optional>
 #include <span>
@@ -66,10 +67,19 @@ struct Detection {
   return detection;
 }
 
+/// Of what answers at most the target may be flagged.
+enum class TargetOf {
+  /// New ones: of n benign items so many may be flagged, k, that (k + 1) / (n + 1) is at most the target. Then new benign answers
+  /// like them are flagged no more often on average, though the threshold was chosen to suit these (split conformal prediction).
+  new_answers,
+  sample,  ///< The items themselves.
+};
+
 /// What to choose a threshold by.
 struct ThresholdGoal {
   double target_fpr = 0.05;  ///< Most benign items that may be flagged, as a share. Range 0 to 1.
   double max_margin = 0.02;  ///< Largest margin to choose. Range 0 to 0.5.
+  TargetOf target_of = TargetOf::new_answers;
 };
 
 /// A threshold and what it makes of the sample that it was chosen on.
@@ -77,7 +87,9 @@ struct ChosenThreshold {
   double threshold = 0;
   double margin = 0;
   Detection detection = {};
-  bool meets_target = false;  ///< False: no threshold flags so few benign items; this one flags the fewest.
+  bool meets_target = false;  ///< False: no threshold flags so few of these benign items; this one flags the fewest.
+  /// Whether new answers are flagged no more often than the target, on average; false also where the items are too few to tell.
+  bool meets_target_anew = false;
 };
 
 namespace detail {
@@ -138,11 +150,20 @@ struct ThresholdCut {
   return std::max(count, 0.0) / steps;
 }
 
+/// How many of `benign` items may be flagged, if the share of them and of `more` that are is to be at most the target.
+/// @return -1 if not even none of them.
+[[nodiscard]] inline std::int64_t most_flagged(std::size_t benign, std::size_t more, double target) {
+  const auto all = static_cast<double>(benign + more);
+  auto flagged = static_cast<std::int64_t>(target * all) + 1;
+  while (flagged >= 0 && static_cast<double>(flagged) / all > target) --flagged;
+  return flagged - static_cast<std::int64_t>(more);
+}
+
 }  // namespace detail
 
-/// The threshold with the highest TPR whose FPR is at most the target; among those, the one with the lowest FPR. It lies in the
-/// middle between the highest score that it releases and the lowest that it flags. The margin is half of that gap, at most
-/// `max_margin`: of an answer that scores where this sample has nothing, it says that it is undecided.
+/// The threshold with the highest TPR whose FPR is at most the target (see `TargetOf`); among those, the one with the lowest FPR.
+/// It lies in the middle between the highest score that it releases and the lowest that it flags. The margin is half of that gap,
+/// at most `max_margin`: of an answer that scores where this sample has nothing, it says that it is undecided.
 /// @throws Error (bad_input) if a kind is missing or the goal is out of range.
 [[nodiscard]] inline ChosenThreshold choose_threshold(std::span<const CheckedLabel> items, const ThresholdGoal& goal) {
   if (!(goal.target_fpr >= 0 && goal.target_fpr <= 1)) throw Error{Errc::bad_input, "the target FPR ranges from 0 to 1"};
@@ -151,14 +172,18 @@ struct ThresholdCut {
   if (cuts.front().detection.harmful == 0 || cuts.front().detection.benign == 0)
     throw Error{Errc::bad_input, "a threshold needs harmful and benign items, and there are none of one kind"};
 
-  const double fewest = cuts.back().detection.fpr();
-  const bool meets_target = fewest <= goal.target_fpr;
-  const double most = meets_target ? goal.target_fpr : fewest;
-  auto cut = std::ranges::find_if(cuts, [&](const detail::ThresholdCut& c) { return c.detection.fpr() <= most; });
+  const std::size_t benign = cuts.front().detection.benign;
+  const auto fewest = static_cast<std::int64_t>(cuts.back().detection.refused);
+  const std::int64_t of_sample = detail::most_flagged(benign, 0, goal.target_fpr);
+  const std::int64_t of_new = detail::most_flagged(benign, 1, goal.target_fpr);
+  const std::int64_t most = std::max(fewest, goal.target_of == TargetOf::sample ? of_sample : of_new);
+  auto cut = std::ranges::find_if(
+      cuts, [&](const detail::ThresholdCut& c) { return static_cast<std::int64_t>(c.detection.refused) <= most; });
   while (std::next(cut) != cuts.end() && std::next(cut)->detection.caught == cut->detection.caught) ++cut;
 
   const double margin = detail::margin_within(cut->low, cut->middle, cut->high, goal.max_margin);
-  return {cut->middle, margin, cut->detection, meets_target};
+  const auto refused = static_cast<std::int64_t>(cut->detection.refused);
+  return {cut->middle, margin, cut->detection, refused <= of_sample, refused <= of_new};
 }
 
 }  // namespace ecso
