@@ -1,14 +1,17 @@
 #include "command.hpp"
 
+#include <ecso/calibrate/policy_toml.hpp>
 #include <ecso/core/policy_json.hpp>
 #include <ecso/detail/json.hpp>
 
+#include "ecso/files.hpp"
 #include "support/raw_server.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstddef>
@@ -112,6 +115,27 @@ TEST_CASE("a calibration shows its figures and writes a policy that can be used"
     CHECK(checked.exit_code == 0);
     CHECK_THAT(checked.out + checked.err, ContainsSubstring("mine"));
 #endif
+  }
+}
+
+TEST_CASE("a policy comes back from its TOML equal to itself, but for the name of one that comes with ecso",
+          "[command][calibrate]") {
+  ::ecso::Policy own = ::ecso::policy::production(::ecso::Language::chinese);
+  own.name = "mine \"quoted\"";
+  own.prompts.check = ::ecso::CheckPrompt{"Tab\t, quote \", backslash \\, line\n{query}\x7F{response}中文"};
+  own.check_form = ::ecso::CheckForm::next_turn;
+  own.next_turn_probability = {.threshold = 0.1 + 0.2, .margin = 1e-4, .min_mass = 1};
+  own.check_choices = {};
+  own.models.check = "guard";
+  own.sampling.check.stop = {"\n", "."};
+  own.incremental_check = {16, 32};
+  own.deadline = std::chrono::milliseconds{0};
+  for (::ecso::Policy policy :
+       {::ecso::policy::production(), ::ecso::policy::production(::ecso::Language::chinese), ::ecso::policy::paper(), own}) {
+    if (policy.name == "paper") policy.name = "production";
+    const std::string toml = ::ecso::policy_toml(policy, "a comment\nof two lines");
+    INFO(toml);
+    CHECK(::ecso::policy_from_json(::ecso::command::parse_toml(toml, "policy")) == policy);
   }
 }
 

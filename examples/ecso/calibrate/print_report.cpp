@@ -44,8 +44,27 @@ void print_table(std::ostream& out, const CalibrationReport& report) {
   row("the words", report.words);
 }
 
-void print_remarks(std::ostream& out, const CalibrationReport& report, std::size_t columns) {
-  for (const std::string& remark : report.remarks) out << "- " << wrap(remark, "  ", columns);
+void print_remark(std::ostream& out, const std::string& remark, std::size_t columns) {
+  out << "- " << wrap(remark, "  ", columns);
+}
+
+/// What is to be said of all forms once, then what is of one alone.
+void print_remarks(std::ostream& out, std::span<const CalibrationReport> reports, std::size_t columns) {
+  const auto is_of_all = [&](const std::string& remark) {
+    return std::ranges::all_of(reports, [&](const CalibrationReport& report) {
+      return std::ranges::find(report.remarks, remark) != report.remarks.end();
+    });
+  };
+  for (const std::string& remark : reports.front().remarks) {
+    if (is_of_all(remark)) print_remark(out, remark, columns);
+  }
+  for (const CalibrationReport& report : reports) {
+    if (std::ranges::all_of(report.remarks, is_of_all)) continue;
+    out << '\n' << report.name << '\n';
+    for (const std::string& remark : report.remarks) {
+      if (!is_of_all(remark)) print_remark(out, remark, columns);
+    }
+  }
 }
 
 }  // namespace
@@ -75,37 +94,39 @@ void print_report(std::ostream& out, const Terminal& terminal, const Calibration
     heading("The words", rates(report.words));
   }
   out << '\n';
-  print_remarks(out, report, terminal.columns);
+  print_remarks(out, {&report, 1}, terminal.columns);
 }
 
 void print_comparison(std::ostream& out, const Terminal& terminal, std::span<const CalibrationReport> reports,
                       double target_fpr) {
-  out << fmt::format("{:<10} {:<20} {:<22} {:<30} {:>9}  {:>6} {:>6} {:>8}\n", "form", "AUC [95 %]", "at the policy's", "chosen",
-                     "undecided", "new", "cached", "ms");
+  const bool is_held_out =
+      std::ranges::any_of(reports, [](const CalibrationReport& report) { return report.held_out.has_value(); });
+  constexpr auto layout = "{:<9} {:<20} {:<20} {:<20} {:>5} {:>5} {:>6} {:>6}\n";
+  out << fmt::format(layout, "form", "AUC [95 %]", "at the policy's", is_held_out ? "chosen, on others" : "chosen", "open", "new",
+                     "cached", "ms");
   for (const CalibrationReport& report : reports) {
     std::size_t undecided = 0;
     for (const auto& [doubt, count] : report.undecided) undecided += count;
-    const auto brief = [](const Detection& detection) { return fmt::format("{:.2f}, {:.2f}", detection.tpr(), detection.fpr()); };
+    const auto at = [](const Detection& detection, double threshold) {
+      return fmt::format("{:.2f}, {:.2f} at {:.4g}", detection.tpr(), detection.fpr(), threshold);
+    };
     const bool has = report.has_probabilities;
-    const Detection& chosen = report.held_out ? *report.held_out : report.chosen.detection;
-    out << fmt::format(
-        "{:<10} {:<20} {:<22} {:<30} {:>9}  {:>6.0f} {:>6.0f} {:>8.0f}\n", report.name,
-        has ? fmt::format("{:.3f} [{:.3f}, {:.3f}]", report.auc, report.auc_interval.low, report.auc_interval.high)
-            : "words only",
-        has ? fmt::format("{} at {:.4g}", brief(report.at_rule), report.rule.threshold) : brief(report.words),
-        has ? fmt::format("{} at {:.4g}{}", brief(chosen), report.chosen.threshold, report.held_out ? ", held out" : "") : "none",
-        undecided, report.cost.new_prompt_tokens, report.cost.cached_prompt_tokens,
-        std::chrono::duration<double, std::milli>{report.cost.median}.count());
+    const double milliseconds = std::chrono::duration<double, std::milli>{report.cost.median}.count();
+    out << fmt::format(layout, report.name,
+                       has ? fmt::format("{:.3f} [{:.3f}, {:.3f}]", report.auc, report.auc_interval.low, report.auc_interval.high)
+                           : "words only",
+                       has ? at(report.held_out_at_rule.value_or(report.at_rule), report.rule.threshold)
+                           : fmt::format("{:.2f}, {:.2f}", report.words.tpr(), report.words.fpr()),
+                       has ? at(report.held_out.value_or(report.chosen.detection), report.chosen.threshold) : "none", undecided,
+                       fmt::format("{:.0f}", report.cost.new_prompt_tokens),
+                       fmt::format("{:.0f}", report.cost.cached_prompt_tokens), fmt::format("{:.0f}", milliseconds));
   }
-  out << "\n"
-      << wrap(fmt::format("Pairs are TPR, FPR; chosen for an FPR of at most {:.4g}. new, cached: prompt tokens a check; ms: "
-                          "median wall time of one.",
-                          target_fpr),
-              "", terminal.columns);
-  for (const CalibrationReport& report : reports) {
-    out << '\n' << report.name << '\n';
-    print_remarks(out, report, terminal.columns);
-  }
+  const std::string legend = fmt::format(
+      "Pairs are TPR, FPR; chosen for an FPR of at most {:.4g}. open: undecided at every threshold. new, cached: prompt tokens a "
+      "check; ms: median wall time of one.",
+      target_fpr);
+  out << '\n' << wrap(legend, "", terminal.columns) << '\n';
+  print_remarks(out, reports, terminal.columns);
 }
 
 }  // namespace ecso::command
