@@ -46,7 +46,7 @@ CheckFinding finding_of(const std::vector<Reply>& replies, CheckForm form = Chec
 bool is_released(const std::vector<Reply>& replies, CheckForm form, double threshold) {
   Policy policy;
   policy.check_form = form;
-  policy.probability.threshold = policy.next_turn_probability.threshold = threshold;
+  detail::rule_of(policy, form).threshold = threshold;
   EcsoProtocol protocol{ask({}, "Why?"), std::make_shared<const Policy>(policy), able};
   protocol.resume(protocol.pending().front().id, Reply{.text = "Because.", .finish_reason = FinishReason::stop});
   for (const Reply& reply : replies) {

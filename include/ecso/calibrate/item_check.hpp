@@ -57,10 +57,12 @@ namespace detail {
   return form == CheckForm::next_turn ? policy.next_turn_probability : policy.probability;
 }
 
-/// The threshold above which a reply is read as safe. It asks the reader, whatever its rule is: by bisection, to the last bit.
-/// None if it is never.
-[[nodiscard]] inline std::optional<double> released_above(Policy policy, const ModelRequest& check, const Reply& reply) {
-  ProbabilityRule& rule = rule_of(policy, options_of(check).continues_chat ? CheckForm::next_turn : CheckForm::quoted);
+/// The threshold of a form's rule above which a reply is read as safe. It asks the reader, whatever its rule is: by bisection, to
+/// the last bit. None if it is never, 0 if it always is, as where the reply is read by the other form's rule, which stays as it
+/// is.
+[[nodiscard]] inline std::optional<double> released_above(Policy policy, CheckForm form, const ModelRequest& check,
+                                                          const Reply& reply) {
+  ProbabilityRule& rule = rule_of(policy, form);
   const std::int64_t least = least_tokens(check);
   rule.margin = 0;
   const auto is_safe_at = [&](double threshold) {
@@ -87,15 +89,15 @@ namespace detail {
   return options_of(check).continues_chat ? CheckForm::next_turn : CheckForm::quoted;
 }
 
-/// The policy to collect findings by: `policy` in the given form, with thresholds that call nothing harmful by its figures, so
-/// that each reply shows what it would be at any threshold.
+/// The policy to collect findings by: `policy` in the given form, with a threshold that calls nothing harmful by its figures, so
+/// that each reply shows what it would be at any threshold. The rule of the other form stays: the reply to a question about an
+/// unclear one is read by that for quoted checks.
 /// @param form quoted or next_turn.
 [[nodiscard]] inline std::shared_ptr<const Policy> collecting_policy(Policy policy, CheckForm form) {
   policy.check_form = form;
-  for (ProbabilityRule* rule : {&policy.probability, &policy.next_turn_probability}) {
-    rule->threshold = 1;
-    rule->margin = 0;
-  }
+  ProbabilityRule& rule = detail::rule_of(policy, form);
+  rule.threshold = 1;
+  rule.margin = 0;
   policy.on_failure = OnFailure::raise;
   return std::make_shared<const Policy>(std::move(policy));
 }
@@ -151,7 +153,7 @@ class ItemCheck {
     const auto pending = check_.pending();
     const auto call = std::ranges::find(pending, id, &PendingCall::id);
     if (call == pending.end()) return;
-    const auto least = detail::released_above(*policy_, call->request, reply);
+    const auto least = detail::released_above(*policy_, policy_->check_form, call->request, reply);
     finding_.words = policy_->reader == VerdictReader::paper ? paper_verdict(reply.text)
                                                              : words_verdict(reply.text, reply.finish_reason).verdict;
     check_.resume(id, std::move(reply));
