@@ -58,6 +58,7 @@ namespace ecso::test {
 struct EngineOptions {
   std::string name = "engine";           ///< Its log is NAME.log in the working directory; the model's alias is NAME.
   bool with_images = true;               ///< False: a text-only server, without the projector.
+  std::filesystem::path program{};       ///< Another llama-server than the directory's.
   std::vector<std::string> arguments{};  ///< More options for llama-server; a later one wins.
   bool wait_until_ready = true;          ///< False: come back at once, while the model is still loading.
 };
@@ -115,7 +116,8 @@ class EngineServer {
   [[nodiscard]] std::vector<std::string> command() const {
     const auto directory = engine_directory();
     const auto model = directory / "model";
-    std::vector<std::string> words{directory / "llama-server", "--model", model / "text.gguf"};
+    const auto program = options_.program.empty() ? directory / "llama-server" : options_.program;
+    std::vector<std::string> words{program, "--model", model / "text.gguf"};
     const std::vector<std::string> eyes{"--mmproj", model / "mmproj.gguf"};
     if (options_.with_images) words.insert(words.end(), eyes.begin(), eyes.end());
     // clang-format off
