@@ -34,7 +34,7 @@ Conversation chat() {
 
 }  // namespace
 
-TEST_CASE("A check that is the chat's next turn has all but its question from the cache", "[real][next_turn]") {
+TEST_CASE("A check that is the chat's next turn has the chat from the cache", "[real][next_turn]") {
   OpenAiBackend model{real_options()};
   const auto usage = [&](CheckForm form) {
     Policy policy = patient_policy();
@@ -55,11 +55,10 @@ TEST_CASE("A check that is the chat's next turn has all but its question from th
 
   const Usage& answer = next_turn[0];
   const Usage& check = next_turn[1];
-  // The last tokens of a prompt are read again, and those of an answer may be cut otherwise where it is read than where it was
-  // written.
-  CHECK(check.cached_tokens + 4 >= answer.prompt_tokens + answer.completion_tokens / 2);
-  CHECK(check.prompt_tokens >= answer.prompt_tokens + answer.completion_tokens);
-  CHECK(fresh(check) < 50);
+  // The last tokens of a prompt are read again, and an answer from where its text has other tokens than it was written in.
+  CHECK(check.cached_tokens + 4 >= answer.prompt_tokens);
+  CHECK(check.prompt_tokens > answer.prompt_tokens);
+  CHECK(fresh(check) <= 64);
   CHECK(fresh(check) * 2 < fresh(quoted[1]));
 }
 
