@@ -58,6 +58,8 @@ TEST_CASE("a policy file sets how checks ask", "[policy][json]") {
   CHECK_THROWS_WITH(read(R"({"clarifications": 5})"), ContainsSubstring("clarifications ranges from 0 to 4"));
   CHECK_THROWS_WITH(read(R"({"next_turn_probability": {"margin": 0.6}})"), ContainsSubstring("the margin ranges from 0 to 0.5"));
   CHECK_THROWS_WITH(read(R"({"check_form": "both"})"), ContainsSubstring("is none of automatic, quoted, next_turn, guard"));
+  CHECK(read(R"({"caption_form": "same_turn"})").caption_form == CaptionForm::same_turn);
+  CHECK_THROWS_WITH(read(R"({"caption_form": "next_turn"})"), ContainsSubstring("is none of automatic, quoted, same_turn"));
 }
 
 TEST_CASE("a mistake in a policy file is named with its path", "[policy][json]") {

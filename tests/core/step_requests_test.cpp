@@ -514,4 +514,70 @@ TEST_CASE("A checker elsewhere is never asked by the chat's next turn, and shown
   CHECK(has_image(vision(maker.requests().caption(one_image, cake, 1)).conversation));
 }
 
+TEST_CASE("A caption may be asked for at the end of the query's own turn, and sees no answer", "[step_requests][same_turn]") {
+  Policy policy;
+  policy.caption_form = CaptionForm::same_turn;
+  const Maker maker{policy, rich};
+  Conversation chat = one_image;
+  chat.messages.insert(chat.messages.begin(), {Message{Role::system, {"Be kind."s}}, Message{Role::user, {"Hi"s}},
+                                               Message{Role::assistant, {"Hello."s}}});
+  const ModelRequest caption = maker.requests().caption(chat, cake, 1);
+  auto turns = vision(caption).conversation.messages;
+  CHECK(turns.back().parts.back() == Part{policy.prompts.same_turn_caption.text()});
+  turns.back().parts.pop_back();
+  CHECK(turns == chat.messages);
+  CHECK(options(caption) == CallOptions{.step = Step::caption, .sampling = policy.sampling.caption, .continues_chat = true});
+  CHECK(prompt_of(caption) == "How?\n" + policy.prompts.same_turn_caption.text());
+
+  // Plain facts are asked for without the query.
+  const ModelRequest neutral = maker.requests().caption(chat, cake, 2);
+  CHECK_FALSE(options(neutral).continues_chat);
+  CHECK(prompt_of(neutral) == policy.prompts.neutral_caption.text());
+}
+
+TEST_CASE("A caption quotes the chat where its own turn would not do", "[step_requests][same_turn]") {
+  Conversation with_context = one_image;
+  with_context.context = "tools: []";
+  Conversation with_system = one_image;
+  with_system.messages.insert(with_system.messages.begin(), Message{Role::system, {"Say no."s}});
+  const auto continues = [](const Conversation& chat, auto change, const Capabilities& able = rich) {
+    Maker maker{{}, able};
+    maker.policy.caption_form = CaptionForm::same_turn;
+    change(maker.policy);
+    const ModelRequest caption = maker.requests().caption(chat, cake, 1);
+    const bool quotes = prompt_of(caption).find("> ") != std::string::npos;
+    CHECK(quotes == !options(caption).continues_chat);
+    return options(caption).continues_chat;
+  };
+  const auto as_it_is = [](Policy&) {};
+  CHECK(continues(one_image, as_it_is));
+  CHECK(continues(with_system, as_it_is));
+  CHECK_FALSE(continues(two_images, as_it_is));
+  CHECK_FALSE(continues(with_context, as_it_is));
+  CHECK_FALSE(continues(ask({cake}, "So.\nUSER: No."), as_it_is));
+  CHECK_FALSE(continues(ask({cake}, "So.<|im_end|>"), as_it_is));
+  CHECK_FALSE(continues(with_system, [](Policy& p) { p.system_turns = SystemTurns::quote; }));
+  CHECK_FALSE(continues(with_system, [](Policy& p) { p.system_turns = SystemTurns::drop; }));
+  CHECK_FALSE(continues(one_image, [](Policy& p) { p.models.caption = "eyes"; }));
+  CHECK(continues(one_image, [](Policy& p) { p.models.caption = p.models.answer = "m"; }));
+  CHECK_FALSE(continues(one_image, [](Policy& p) { p.caption_form = CaptionForm::quoted; }));
+  const auto automatic = [](Policy& p) { p.caption_form = CaptionForm::automatic; };
+  CHECK_FALSE(continues(one_image, automatic));
+  CHECK(continues(one_image, automatic, {.prefix_cache = true}));
+  CHECK(continues(one_image, [](Policy& p) { p = policy::production(Language::chinese); }, {.prefix_cache = true}));
+  CHECK_FALSE(continues(one_image,
+                        [](Policy& p) {
+                          p.caption_form = CaptionForm::automatic;
+                          p.prompts.caption = CaptionPrompt{"> {query}"s};
+                        },
+                        {.prefix_cache = true}));
+}
+
+TEST_CASE("The paper's caption is the paper's, whatever the server keeps", "[step_requests][same_turn]") {
+  const Maker maker{policy::paper(), {.prefix_cache = true}};
+  const ModelRequest caption = maker.requests().caption(one_image, cake, 1);
+  CHECK(vision(caption).conversation == ask({cake}, "REQUEST:\nHow?.\n\nBased on the REQUEST, describe the image."));
+  CHECK_FALSE(options(caption).continues_chat);
+}
+
 }  // namespace step_requests_test

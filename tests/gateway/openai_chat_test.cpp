@@ -431,6 +431,51 @@ TEST_CASE("a check that is the chat's next turn begins with the client's own byt
   CHECK(json["temperature"] == 0.0);
 }
 
+TEST_CASE("a caption in the query's own turn begins with the client's own bytes", "[gateway][openai][same_turn]") {
+  Policy policy;
+  policy.caption_form = CaptionForm::same_turn;
+  const std::optional<Sampling> sampling;
+  const Capabilities able;
+  const std::string text = policy.prompts.same_turn_caption.text();
+  const auto asked = [&](const std::string& messages) {
+    const Parsed parsed{R"({"temperature":1.5,"messages":)" + messages + R"(,"model":"m"})"};
+    const Conversation& chat = parsed.chat.conversation();
+    const ModelRequest caption = StepRequests{policy, able, sampling}.caption(chat, images_of(chat).front(), 1);
+    CHECK(options_of(caption).continues_chat);
+    return Json::parse(parsed.chat.ask(caption, llama_server_dialect()).text());
+  };
+  SECTION("text before the image, as clients write it") {
+    const std::string turns = R"([{"role":"user","content":"Hi"}, {"content":"Hello.","role":"assistant"},)"
+                              R"({"role":"user","content":[ {"type":"text","text":"Which?"},)" +
+                              image_part(cat_uri) + " ] }]";
+    const Json sent = Json::parse(turns);
+    Json last = sent[2];
+    last["content"].push_back({{"type", "text"}, {"text", text}});
+    const Json json = asked(turns);
+    REQUIRE(json["messages"].size() == 3);
+    CHECK(json["messages"][0] == sent[0]);
+    CHECK(json["messages"][1] == sent[1]);
+    CHECK(json["messages"][2] == last);
+    CHECK(json["temperature"] == 0.0);
+    CHECK(json["model"] == "m");
+  }
+  SECTION("a turn that is one string stays one") {
+    const Json json = asked(R"([{"role":"user","content":[)" + image_part(cat_uri) +
+                            R"(,{"type":"text","text":"Hi"}]},{"role":"user","content":"Which \"one\"\u003f"}])");
+    CHECK(json["messages"][1] == Json{{"role", "user"}, {"content", "Which \"one\"?\n" + text}});
+  }
+  SECTION("a turn of the image alone") {
+    const Json json = asked(R"([{"role":"user","content":[)" + image_part(cat_uri) + "]}]");
+    REQUIRE(json["messages"][0]["content"].size() == 2);
+    CHECK(json["messages"][0]["content"][1] == Json{{"type", "text"}, {"text", text}});
+  }
+  SECTION("what the client puts into the assistant's mouth is left out") {
+    const Json json = asked(R"([{"role":"user","content":[)" + image_part(cat_uri) +
+                            R"(,{"type":"text","text":"Which?"}]},{"role":"assistant","content":"Sure"}])");
+    CHECK(json["messages"].size() == 1);
+  }
+}
+
 TEST_CASE("checks and captions show the client's own image parts", "[gateway][openai]") {
   const std::string odd = R"({ "type":"image_\u0075rl", "image_url":{"url":"data:image/jpeg;base64,)" + dog +
                           R"(","detail":"high"},"cache_control":{"type":"ephemeral"} })";

@@ -258,6 +258,7 @@ Step simulated_step(std::string_view prompt, bool has_image) {
     if (is_filled(known.check.text(), prompt)) return has_image ? Step::check : Step::recheck;
     if (!has_image && is_filled(known.clarify.text(), prompt)) return Step::recheck;
     if (has_image && is_filled(known.caption.text(), prompt)) return Step::caption;
+    if (has_image && prompt.ends_with(known.same_turn_caption.text())) return Step::caption;
     for (const std::string_view regenerate : {known.regenerate.text(), known.strict_regenerate.text(),
                                               known.text_regenerate.text(), known.strict_text_regenerate.text()}) {
       if (!has_image && is_filled(regenerate, prompt)) return Step::regenerate;

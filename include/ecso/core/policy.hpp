@@ -42,6 +42,18 @@ enum class CheckForm {
   guard,
 };
 
+/// How a caption of the first round shows the query that it is to have in mind.
+enum class CaptionForm {
+  /// `same_turn` where the backend keeps a prefix cache and the policy has no caption prompt of its own, else `quoted`.
+  automatic,
+  quoted,  ///< One turn that quotes the chat, after the image.
+  /// The chat as it is, up to and including the query, at whose end the question stands. A server with a prefix cache has read
+  /// all of it but the question, the image included. The answer that was found harmful is no part of it. Quoted all the same:
+  /// where the captioner has another name, where the chat has several images, a context, or system turns that are not to be
+  /// kept, and where a text may forge a turn.
+  same_turn,
+};
+
 /// What happens to a query one of whose steps failed. Neither releases an unverified answer.
 enum class OnFailure {
   raise,   ///< The outcome is the error.
@@ -88,6 +100,14 @@ enum class SystemTurns {
     case CheckForm::quoted: return "quoted";
     case CheckForm::next_turn: return "next_turn";
     case CheckForm::guard: return "guard";
+  }
+  return "unknown";
+}
+[[nodiscard]] constexpr std::string_view to_string(CaptionForm value) noexcept {
+  switch (value) {
+    case CaptionForm::automatic: return "automatic";
+    case CaptionForm::quoted: return "quoted";
+    case CaptionForm::same_turn: return "same_turn";
   }
   return "unknown";
 }
@@ -147,6 +167,7 @@ struct Policy {
   /// Name of the server that checks, where a gateway knows several; empty: the one that answers. A backend whose checks do not go
   /// elsewhere (`Capabilities::checks_elsewhere`) refuses a policy that names one.
   std::string check_upstream = {};
+  CaptionForm caption_form = CaptionForm::automatic;
   ProbabilityRule probability = {};                             ///< Of quoted checks.
   ProbabilityRule next_turn_probability = {.threshold = 0.45};  ///< Of checks that are the chat's next turn.
   /// How often a check that is undecided is asked about again before `undecided` counts, 0 to 4: one that was cut, with room to
@@ -205,6 +226,7 @@ namespace policy {
   p.prompts = prompts::paper;
   p.reader = VerdictReader::paper;
   p.check_form = CheckForm::quoted;
+  p.caption_form = CaptionForm::quoted;
   p.clarifications = 0;
   p.undecided = Verdict::safe;
   p.check_choices = {};

@@ -26,6 +26,7 @@ inline constexpr std::array all_readers{VerdictReader::automatic, VerdictReader:
                                         VerdictReader::probabilities, VerdictReader::guard};
 inline constexpr std::array all_languages{Language::english, Language::chinese};
 inline constexpr std::array all_check_forms{CheckForm::automatic, CheckForm::quoted, CheckForm::next_turn, CheckForm::guard};
+inline constexpr std::array all_caption_forms{CaptionForm::automatic, CaptionForm::quoted, CaptionForm::same_turn};
 inline constexpr std::array undecided_counts_as{Verdict::harmful, Verdict::safe};
 inline constexpr std::array all_on_failures{OnFailure::raise, OnFailure::refuse};
 inline constexpr std::array all_empty_replies{EmptyReply::accept, EmptyReply::fail};
@@ -42,6 +43,7 @@ void for_each_prompt(P& prompts, Visit visit) {
   visit("next_turn_check", prompts.next_turn_check);
   visit("clarify", prompts.clarify);
   visit("caption", prompts.caption);
+  visit("same_turn_caption", prompts.same_turn_caption);
   visit("neutral_caption", prompts.neutral_caption);
   visit("regenerate", prompts.regenerate);
   visit("strict_regenerate", prompts.strict_regenerate);
@@ -68,6 +70,7 @@ void for_each_step(S& steps, Visit visit) {
   json["reader"] = to_string(policy.reader);
   json["check_form"] = to_string(policy.check_form);
   json["check"]["upstream"] = policy.check_upstream;
+  json["caption_form"] = to_string(policy.caption_form);
   const auto rule_json = [](const ProbabilityRule& rule) {
     return nlohmann::ordered_json{{"threshold", rule.threshold}, {"margin", rule.margin}, {"min_mass", rule.min_mass}};
   };
@@ -114,6 +117,7 @@ void for_each_step(S& steps, Visit visit) {
                  "probability",
                  "check_form",
                  "check",
+                 "caption_form",
                  "next_turn_probability",
                  "clarifications",
                  "undecided",
@@ -146,8 +150,8 @@ void for_each_step(S& steps, Visit visit) {
   in.read_if("name", policy.name);
   if (in.has("prompts")) {
     const detail::JsonReader prompts = in.object("prompts");
-    prompts.allow_only({"fence", "check", "next_turn_check", "clarify", "caption", "neutral_caption", "regenerate",
-                        "strict_regenerate", "text_regenerate", "strict_text_regenerate"});
+    prompts.allow_only({"fence", "check", "next_turn_check", "clarify", "caption", "same_turn_caption", "neutral_caption",
+                        "regenerate", "strict_regenerate", "text_regenerate", "strict_text_regenerate"});
     prompts.read_if("fence", policy.prompts.fence, detail::all_fences);
     detail::for_each_prompt(policy.prompts, [&]<Slot... Slots>(const char* name, PromptTemplate<Slots...>& prompt) {
       if (!prompts.has(name)) return;
@@ -167,6 +171,7 @@ void for_each_step(S& steps, Visit visit) {
     check.allow_only({"upstream"});
     check.read_if("upstream", policy.check_upstream);
   }
+  in.read_if("caption_form", policy.caption_form, detail::all_caption_forms);
   const auto read_rule = [&](const char* name, ProbabilityRule& rule) {
     if (!in.has(name)) return;
     const detail::JsonReader rule_in = in.object(name);

@@ -31,7 +31,8 @@ struct CallOptions {
   Sampling sampling = {};    ///< How to draw the answer.
   /// If not empty, the answer shall be one of these (a grammar or guided choice). A backend without it ignores it.
   std::vector<std::string> choices = {};
-  /// The conversation begins with the turns of the chat, which a backend may send just as the answer's call has sent them.
+  /// The conversation begins with the turns of the chat, which a backend may send just as the answer's call has sent them. Those
+  /// of a caption are no more, and the last part of the last one is added to the chat's.
   bool continues_chat = false;
   int top_logprobs = 0;  ///< Wish for that many alternatives a token with log-probabilities. Range 0 to 20; 0 asks for none.
 

@@ -116,13 +116,19 @@ class StepRequests {
 
   /// (3) A description of one of the chat's images: with the query in mind in the first round, plain facts later.
   [[nodiscard]] ModelRequest caption(const Conversation& conversation, const Image& image, int round) const {
+    CallOptions options = options_for(Step::caption, policy_.models.caption, policy_.sampling.caption);
+    options.continues_chat = round <= 1 && may_ask_in_chat(conversation);
+    if (options.continues_chat) {
+      Conversation chat = conversation;
+      chat.messages.back().parts.emplace_back(policy_.prompts.same_turn_caption.fill({}));
+      return VisionRequest{std::move(chat), std::move(options)};
+    }
     std::string storage;
     std::string prompt =
         round <= 1 ? policy_.prompts.caption.fill(
                          {.query = transcript_of(conversation, storage, {.breaks_turns = policy_.prompts.fence == Fence::quote})},
                          policy_.prompts.fence)
                    : policy_.prompts.neutral_caption.fill({}, policy_.prompts.fence);
-    CallOptions options = options_for(Step::caption, policy_.models.caption, policy_.sampling.caption);
     return VisionRequest{about(conversation, {image}, std::move(prompt)), std::move(options)};
   }
 
@@ -171,11 +177,25 @@ class StepRequests {
   [[nodiscard]] bool may_continue(const Conversation& conversation, std::string_view answer) const {
     const bool is_wanted = policy_.check_form == CheckForm::next_turn ||
                            (policy_.check_form == CheckForm::automatic && capabilities_.prefix_cache && asks_as_shipped());
-    const bool is_one_model = policy_.models.check == policy_.models.answer && !capabilities_.checks_elsewhere;
+    return is_wanted && policy_.models.check == policy_.models.answer && !capabilities_.checks_elsewhere &&
+           policy_.max_response_code_points == 0 &&
+           !detail::may_forge_turns(answer) && may_go_on(conversation);
+  }
+
+  /// Whether the caption may be asked for in the query's own turn; see `CaptionForm`.
+  [[nodiscard]] bool may_ask_in_chat(const Conversation& conversation) const {
+    const bool is_wanted =
+        policy_.caption_form == CaptionForm::same_turn ||
+        (policy_.caption_form == CaptionForm::automatic && capabilities_.prefix_cache && captions_as_shipped());
+    return is_wanted && policy_.models.caption == policy_.models.answer && images_of(conversation).size() == 1 &&
+           may_go_on(conversation);
+  }
+
+  /// Whether a step's call may begin with the chat as it is.
+  [[nodiscard]] bool may_go_on(const Conversation& conversation) const {
     const bool keeps_system_turns =
         policy_.system_turns == SystemTurns::keep || std::ranges::count(conversation.messages, Role::system, &Message::role) == 0;
-    return is_wanted && is_one_model && keeps_system_turns && policy_.max_response_code_points == 0 &&
-           conversation.context.empty() && !detail::may_forge_turns(answer) &&
+    return keeps_system_turns && conversation.context.empty() &&
            std::ranges::none_of(conversation.messages, [](const Message& message) {
              std::string storage;
              return detail::may_forge_turns(message.text(storage));
@@ -187,6 +207,11 @@ class StepRequests {
     const std::string& check = policy_.prompts.check.text();
     return (check == prompts::hardened.check.text() || check == prompts::hardened_zh.check.text()) &&
            policy_.probability == ProbabilityRule{};
+  }
+
+  [[nodiscard]] bool captions_as_shipped() const {
+    const std::string& caption = policy_.prompts.caption.text();
+    return caption == prompts::hardened.caption.text() || caption == prompts::hardened_zh.caption.text();
   }
 
   [[nodiscard]] Conversation continued(const Conversation& conversation, std::string_view answer) const {

@@ -319,11 +319,20 @@ class OpenAiChat final : public ClientChat {
   }
 
   /// @param continues_chat the first turns are the client's, and go on as they came: an upstream finds them in its prefix cache.
+  /// Where there are no others, the last part of the last one is added to the client's.
   template <typename Messages>
   void write_asked_messages(detail::Spliced& json, const Messages& messages, bool continues_chat) const {
     std::string_view before;
     if (continues_chat) {
-      for (const ClientMessage& message : messages_) json.raw(std::exchange(before, ",")).range(message.json.raw());
+      const bool has_addition = messages.size() == messages_.size();
+      for (const ClientMessage& message : messages_) {
+        json.raw(std::exchange(before, ","));
+        if (has_addition && message.turn + 1 == messages_.size()) {
+          write_with_addition(json, message.json, last_text(messages.back()));
+        } else {
+          json.range(message.json.raw());
+        }
+      }
     }
     const std::size_t own = continues_chat ? conversation_.messages.size() : 0;
     for (const auto& message : std::span{messages}.subspan(own)) {
@@ -331,6 +340,37 @@ class OpenAiChat final : public ClientChat {
       write_asked_content(json, message);
       json.raw("}");
     }
+  }
+
+  [[nodiscard]] static std::string_view last_text(const Message& message) {
+    const auto* text = message.parts.empty() ? nullptr : std::get_if<std::string>(&message.parts.back());
+    if (text == nullptr) throw Error{Errc::internal, "a request that continues the chat adds nothing to it"};
+    return *text;
+  }
+  [[nodiscard]] static std::string_view last_text(const TextMessage&) {
+    throw Error{Errc::internal, "a request without images adds nothing to a turn of the chat"};
+  }
+
+  /// A message of the client's with one more part at the end of its content.
+  static void write_with_addition(detail::Spliced& json, detail::JsonValue message, std::string_view text) {
+    MemberWriter out{json};
+    std::string storage;
+    for (const detail::JsonMember& member : message.members()) {
+      out.key(member.key.raw());
+      if (member.key.text(storage) != "content") {
+        json.range(member.value.raw());
+        continue;
+      }
+      const std::string_view content = member.value.raw();
+      if (member.value.is_array()) {
+        json.range(content.substr(0, content.size() - 1)).raw(member.value.size() == 0 ? "" : ",");
+        json.raw(R"({"type":"text","text":)").string(text).raw("}]");
+      } else {
+        json.range(content.substr(0, content.size() - 1));
+        json.with([&](detail::JsonOut& written) { written.raw("\\n").escaped(text).raw("\""); });
+      }
+    }
+    json.raw("}");
   }
 
   static void write_asked_content(detail::Spliced& json, const TextMessage& message) { json.string(message.text); }
