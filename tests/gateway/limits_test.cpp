@@ -236,6 +236,7 @@ TEST_CASE("A gateway that is stopped ends at once, whatever is under way", "[gat
   ChatUpstream upstream;
   auto options = ecso::test::options_for(upstream.url());
   options.drain_timeout = 5 * patience;
+  options.upstreams.front().max_in_flight = 10;
   auto under_test = std::make_unique<GatewayUnderTest>(options);
   upstream.hold(Step::check);
   const auto sockets = chats(*under_test, 10);

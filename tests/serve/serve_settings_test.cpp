@@ -120,6 +120,7 @@ connect_timeout = "1s"
 first_byte_timeout = "2m"
 between_bytes_timeout = 3
 max_connections = 7
+max_in_flight = 6
 idle_timeout = "500ms"
 down_time = "1s"
 [[upstream]]
@@ -210,6 +211,10 @@ seed = 9
   CHECK(one.first_byte_timeout == milliseconds{120'000});
   CHECK(one.between_bytes_timeout == milliseconds{3'000});
   CHECK(one.max_connections == 7);
+  CHECK(one.max_in_flight == 6);
+  CHECK(options.upstreams.back().max_in_flight == 0);
+  // Reached by TLS: as many calls as there are connections, until it says that it has no room.
+  CHECK(options.upstreams.back().first_in_flight == options.upstreams.back().max_connections);
   CHECK(one.idle_timeout == milliseconds{500});
   CHECK(one.down_time == milliseconds{1'000});
   CHECK(options.upstreams.back().key.reveal() == "sk-two");
@@ -370,6 +375,9 @@ TEST_CASE("a configuration that cannot be used is one line that names the key", 
            {upstream + "connect_timeout = \"soon\"", "upstream[0].connect_timeout: \"soon\" is no time"},
            {upstream + "connect_timeout = true", "upstream[0].connect_timeout: must be a text or a number"},
            {upstream + "max_connections = 0", "upstream[0].max_connections: \"0\" is no number from 1"},
+           {upstream + "max_in_flight = 0", "upstream[0].max_in_flight: \"0\" is no number from 1"},
+           {upstream + "max_in_flight = \"many\"", "upstream[0].max_in_flight: must be \"auto\" or a whole number from 1 to"},
+           {"[bounds]\nmax_in_flight = true", "bounds.max_in_flight: must be \"auto\" or a whole number from 1 to"},
            {upstream + "dialect = \"latin\"", "upstream[0].dialect: \"latin\" is none of plain, "},
            {upstream + "key_file = \"none\"", "none"},
            {upstream + "key_variable = \"NO_SUCH_VARIABLE\"", "NO_SUCH_VARIABLE is not set"},

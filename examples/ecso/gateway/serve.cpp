@@ -57,7 +57,22 @@ gateway::UpstreamOptions simulated_upstream(const std::string& url, const Simula
   upstream.url = url;
   upstream.dialect = vllm_dialect();
   upstream.max_connections = options.max_connections;
+  upstream.slots = options.max_connections;
   return upstream;
+}
+
+/// Servers that batch have room for many calls; the search need not begin at a few.
+std::size_t first_in_flight(const OpenAiServer& server) {
+  constexpr std::size_t of_a_batch = 64;
+  const bool is_batching = server.name == "vLLM" || server.name == "SGLang" || server.name == "LMDeploy";
+  return is_batching ? of_a_batch : 1;
+}
+
+/// What is said of an upstream when it has told what it is.
+std::string calls_at_once(const gateway::Bounds& bounds, const gateway::UpstreamOptions& upstream) {
+  if (upstream.max_in_flight > 0 || bounds.max_in_flight > 0) return {};
+  if (upstream.slots == 0) return "; how many calls at once it does best with is found out";
+  return fmt::format("; it gets {} calls at once, as many as it has slots", upstream.slots);
 }
 
 /// The running service. Its settings are changed by the thread that waits for signals, and by the probe while there is one.
@@ -130,6 +145,8 @@ class Service {
   void learn(std::size_t place, const OpenAiServer& server) {
     gateway::UpstreamOptions& upstream = settings_.gateway.upstreams[place];
     upstream.dialect = server.dialect;
+    upstream.slots = static_cast<std::size_t>(server.slots);
+    upstream.first_in_flight = std::max(upstream.first_in_flight, first_in_flight(server));
     if (is_checker(settings_.gateway, upstream.name)) {
       if (upstream.check_model.empty() && server.models.size() == 1) upstream.check_model = server.models.front();
       if (!upstream.check_vision) upstream.check_vision = server.vision;
@@ -146,7 +163,8 @@ class Service {
         return;
       }
       const std::string_view space = server.version.empty() ? "" : " ";
-      log(LogLevel::info, fmt::format("upstream {} is {}{}{}", upstream.name, server.name, space, server.version));
+      log(LogLevel::info, fmt::format("upstream {} is {}{}{}{}", upstream.name, server.name, space, server.version,
+                                      calls_at_once(settings_.gateway.bounds, upstream)));
     } catch (const std::exception& error) {
       log(LogLevel::error, error.what());
     }
@@ -159,6 +177,8 @@ class Service {
       const auto found = std::ranges::find(settings_.gateway.upstreams, upstream.url, &gateway::UpstreamOptions::url);
       if (found == settings_.gateway.upstreams.end()) continue;
       upstream.dialect = found->dialect;
+      upstream.slots = found->slots;
+      upstream.first_in_flight = found->first_in_flight;
       if (upstream.name != found->name) continue;
       if (upstream.check_model.empty()) upstream.check_model = found->check_model;
       if (!upstream.check_vision) upstream.check_vision = found->check_vision;

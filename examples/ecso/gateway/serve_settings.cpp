@@ -225,6 +225,8 @@ class Reader {
     } catch (const Error& error) {
       throw UsageError{fmt::format("{}: {}; write http://HOST:PORT/v1", source, error.message())};
     }
+    // What is reached by TLS is, as a rule, a service with more room than one machine, until it says that it has none.
+    if (upstream.url.starts_with("https:")) upstream.first_in_flight = upstream.max_connections;
     const auto known = dialect ? parse_dialect(dialect->text, dialect->source) : std::nullopt;
     if (known) upstream.dialect = *known;
     if (!known) settings_.ask_dialect.push_back(options().upstreams.size());
@@ -249,6 +251,7 @@ class Reader {
     table.read("first_byte_timeout", upstream.first_byte_timeout);
     table.read("between_bytes_timeout", upstream.between_bytes_timeout);
     table.read("max_connections", upstream.max_connections, 1, most_things);
+    table.read_or_auto("max_in_flight", upstream.max_in_flight, most_things);
     table.read("idle_timeout", upstream.idle_timeout);
     table.read("down_time", upstream.down_time);
     table.read("model", upstream.check_model);
@@ -292,7 +295,7 @@ class Reader {
     table.read_size("max_body_bytes", bounds.max_body_bytes);
     table.read_size("max_buffered_bytes", bounds.max_buffered_bytes);
     table.read("max_connections", bounds.max_connections, 1, most_things);
-    table.read("max_in_flight", bounds.max_in_flight, 1, most_things);
+    table.read_or_auto("max_in_flight", bounds.max_in_flight, most_things);
     table.read("max_queued", bounds.max_queued, 0, most_things);
     table.read("header_timeout", bounds.header_timeout);
     table.read("body_timeout", bounds.body_timeout);
@@ -428,6 +431,14 @@ std::string describe_policy(const Policy& policy) {
   return one_line(text);
 }
 
+/// How many calls an upstream gets at once.
+std::string describe_in_flight(const gateway::Options& options, const UpstreamOptions& upstream) {
+  if (upstream.max_in_flight > 0) return fmt::format("at most {} calls of {} at once", upstream.max_in_flight, upstream.name);
+  if (options.bounds.max_in_flight > 0) return fmt::format("at most {} requests at once", options.bounds.max_in_flight);
+  if (upstream.slots > 0) return fmt::format("at most {} calls of {} at once, its slots", upstream.slots, upstream.name);
+  return fmt::format("as many calls of {} at once as it has slots, or does best with", upstream.name);
+}
+
 std::string names_of(const std::vector<std::string>& names) {
   return names.empty() ? "all upstreams" : fmt::format("{}", fmt::join(names, ", "));
 }
@@ -471,6 +482,7 @@ std::string describe(const ServeSettings& settings) {
          fmt::format("{}: {}{}{}{}{}", upstream.name, upstream.url, is_checker(options, upstream.name) ? ", for checks" : "",
                      upstream.key.empty() ? "" : ", with a key", is_asked ? ", to be asked what it understands" : "",
                      upstream.verify_certificate ? "" : ", CERTIFICATE NOT VERIFIED"));
+    line("in flight", describe_in_flight(options, upstream));
   }
   for (const gateway::Route& route : options.routes) {
     line("route", fmt::format("{}: {}{}", route.model, names_of(route.upstreams),

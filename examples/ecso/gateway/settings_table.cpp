@@ -53,6 +53,18 @@ void SettingsTable::read(std::string_view key, std::size_t& out, std::size_t lea
   out = parse_number(json->dump(), at(key), least, most);
 }
 
+void SettingsTable::read_or_auto(std::string_view key, std::size_t& out, std::size_t most) {
+  const auto* json = find(key);
+  if (json == nullptr) return;
+  if (*json == "auto") {
+    out = 0;
+  } else if (json->is_number_integer()) {
+    out = parse_number(json->dump(), at(key), 1, most);
+  } else {
+    fail(key, fmt::format("must be \"auto\" or a whole number from 1 to {}", most));
+  }
+}
+
 void SettingsTable::read(std::string_view key, std::chrono::milliseconds& out) {
   std::string text;
   if (find_number_or_text(key, text) != nullptr) out = parse_duration(text, at(key));

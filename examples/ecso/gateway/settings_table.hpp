@@ -24,6 +24,8 @@ class SettingsTable {
   void read(std::string_view key, std::vector<std::string>& out);
   /// A whole number.
   void read(std::string_view key, std::size_t& out, std::size_t least, std::size_t most);
+  /// The same, or "auto" for 0.
+  void read_or_auto(std::string_view key, std::size_t& out, std::size_t most);
   /// A time: "30s", or a number of seconds.
   void read(std::string_view key, std::chrono::milliseconds& out);
   /// A size: "64MiB", or a number of bytes.

@@ -16,7 +16,8 @@
 namespace ecso {
 
 /// Asks a server what it is: `/v1/models`, and `/props`, `/version` and `/api/version` beside "/v1". Generates nothing.
-/// @throws Error as `HttpClient::get`, `unauthorized` if the server refuses the key, and `bad_input` for a URL that is none. What
+/// @throws Error as `HttpClient::get`, `unauthorized` if the server refuses the key, `unavailable` while a llama-server loads its
+/// model, and `bad_input` for a URL that is none. What
 /// the server answers otherwise, a 404 too, is an answer.
 [[nodiscard]] inline OpenAiServer probe_openai_server(const OpenAiOptions& options, const CallContext& context = {}) {
   HttpClient client{options.http};
@@ -33,6 +34,9 @@ namespace ecso {
     if (response.status == 401 || response.status == 403) {
       throw server_error(response.status, response.body, {}, url.text(), options.key);
     }
+    // While a llama-server loads its model it cannot tell what it will have.
+    if (response.status == 503 && response.server == "llama.cpp")
+      throw server_error(response.status, response.body, {}, url.text(), options.key);
     return response.status == 200 ? std::move(response.body) : std::string{};
   };
   constexpr std::string_view resource = "/chat/completions";

@@ -6,6 +6,7 @@
 #include <ecso/core/verdict.hpp>
 #include <ecso/detail/gateway/labelled_metrics.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/call_queue.hpp>
 #include <ecso/version.hpp>
 
 #include <prometheus/counter.h>
@@ -129,6 +130,13 @@ class Metrics {
     connections.at(1).Increment(static_cast<double>(busy));
   }
 
+  /// Sets how many calls an upstream gets at once, how many of them are under way, and how many wait.
+  void set_calls(std::string_view upstream, const CallQueue::Level& level) {
+    upstream_max_in_flight_.of(upstream).at().Set(static_cast<double>(level.capacity));
+    upstream_in_flight_.of(upstream).at().Set(static_cast<double>(level.under_way));
+    upstream_waiting_.of(upstream).at().Set(static_cast<double>(level.waiting));
+  }
+
   /// All of it as "text/plain; version=0.0.4".
   [[nodiscard]] std::string text() const { return prometheus::TextSerializer{}.Serialize(registry_.Collect()); }
 
@@ -225,6 +233,10 @@ class Metrics {
   Gauge& buffered_bytes_{gauge("ecso_buffered_bytes", "Bytes of requests' bodies in memory.").Add({})};
   Named<Gauge> upstream_connections_{
       gauge("ecso_upstream_connections", "Connections to an upstream."), "upstream", {{"state", {"idle", "busy"}}}};
+  Named<Gauge> upstream_max_in_flight_{
+      gauge("ecso_upstream_max_in_flight", "Most calls of an upstream at once, as set or found."), "upstream", {}};
+  Named<Gauge> upstream_in_flight_{gauge("ecso_upstream_in_flight", "Calls of an upstream that are under way."), "upstream", {}};
+  Named<Gauge> upstream_waiting_{gauge("ecso_upstream_waiting", "Calls that wait for one of those to end."), "upstream", {}};
 };
 
 }  // namespace ecso::gateway

@@ -31,6 +31,12 @@ struct UpstreamOptions {
   std::chrono::milliseconds first_byte_timeout{300'000};    ///< From the last byte sent to the first of the response.
   std::chrono::milliseconds between_bytes_timeout{60'000};  ///< Once the response has begun.
   std::size_t max_connections = 1024;                       ///< At once, of all threads; further calls wait.
+  /// Calls for answers, checks and captions at once, of all threads; the others wait, and whoever has begun is finished first. At
+  /// most `max_connections`. 0: as many as the server works on at once (`slots`); where it does not say, what turns out to do
+  /// best; where `Bounds::max_in_flight` is set, as many as there are connections.
+  std::size_t max_in_flight = 0;
+  std::size_t slots = 0;                          ///< Calls that the server works on at once, as it says; 0: it does not.
+  std::size_t first_in_flight = 8;                ///< Where the search begins for what does best.
   std::chrono::milliseconds idle_timeout{4'000};  ///< A kept connection is not used again after that; llama-server closes at 5 s.
   std::chrono::milliseconds down_time{5'000};     ///< How long a server that could not be reached is tried last.
 
@@ -65,8 +71,10 @@ struct Bounds {
   /// that comes so slowly that `body_timeout` will cut it is cut at once.
   std::size_t max_buffered_bytes = std::size_t{256} << 20;
   std::size_t max_connections = 16'384;  ///< A further client waits to be accepted.
-  std::size_t max_in_flight = 4'096;     ///< Requests that have calls under way.
-  std::size_t max_queued = 16'384;       ///< Requests that wait for one of those places; more get 429.
+  /// Requests that have calls under way or wait for their turn to make one. 0: 4,096, and each upstream gets as many calls as do
+  /// it good. Any other number sets both: no upstream holds its calls back then, but for a `max_in_flight` of its own.
+  std::size_t max_in_flight = 0;
+  std::size_t max_queued = 16'384;  ///< Requests that wait for one of those places; more get 429.
   /// From the first byte of a request to the end of its header; of a connection's first request, from its beginning.
   std::chrono::milliseconds header_timeout{10'000};
   std::chrono::milliseconds body_timeout{60'000};

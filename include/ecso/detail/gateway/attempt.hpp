@@ -6,6 +6,8 @@
 #include <ecso/detail/gateway/upstream.hpp>
 #include <ecso/detail/gateway/upstream_call.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/call_queue.hpp>
+#include <ecso/gateway/concurrency.hpp>
 #include <ecso/gateway/metrics.hpp>
 
 #include <chrono>
@@ -49,27 +51,47 @@ struct Attempt {
   std::chrono::nanoseconds duration{0};
 };
 
+/// Whether a server says that it has no room for a call now.
+[[nodiscard]] inline bool is_turned_away(const Error& error) {
+  const int status = error.context().http_status;
+  return status == 429 || status == 503 || status == 529;
+}
+
 /// Whether another upstream may do what this one did not. A request that a server may have begun to work on is not made again
 /// after a timeout, and after a broken connection only if `may_resend`: if it was the request that broke the server, it would
 /// break them all.
 [[nodiscard]] inline bool may_try_another(const Error& error, const UpstreamCall& call, bool may_resend) {
   if (error.code() == Errc::cancelled) return false;
   const int status = error.context().http_status;
-  if (status == 429 || status == 502 || status == 503 || status == 504 || status == 529) return true;
+  if (is_turned_away(error) || status == 502 || status == 504) return true;
   if (call.has_response()) return false;
   const bool is_out_of_reach = error.code() == Errc::unavailable || error.code() == Errc::tls;
   if (call.is_sent()) return is_out_of_reach && may_resend;
   return is_out_of_reach || error.code() == Errc::timeout;
 }
 
-/// Makes one call, and notes what that tells of the upstream's health.
+/// Tells the upstream's queue how a call went that had its turn. Nothing is learned from calls that were given up or never came
+/// to an answer: how long they took is not what the server needs.
+inline void note_call(const Upstream& upstream, Step step, const std::optional<Error>& error, Clock::time_point began) {
+  using Went = ecso::gateway::ConcurrencyFinder::Went;
+  const bool has_no_room = error && is_turned_away(*error);
+  if (error && !has_no_room) return;
+  upstream.calls()->note(step, has_no_room ? Went::turned_away : Went::well, began, Clock::now());
+}
+
+/// Makes one call when its turn has come, and notes what that tells of the upstream's health and of its room.
+/// @param turn as `UpstreamCall::take_turn` has it; afterwards the call's own.
 /// @param take_whole is called after a whole success; what it throws is the call's failure.
 inline Task<Attempt> attempt(std::shared_ptr<UpstreamCall> call, std::shared_ptr<Upstream> upstream, Step step,
-                             UpstreamRequest request, ResponseSink sink, std::function<void()> take_whole, CallBook* book) {
+                             ecso::gateway::Caller caller, ecso::gateway::CallQueue::Lease* turn, UpstreamRequest request,
+                             ResponseSink sink, std::function<void()> take_whole, CallBook* book) {
   Attempt made;
-  const auto since = Clock::now();
+  auto since = Clock::now();
   book->begin();
   try {
+    co_await call->take_turn(call, caller, turn);
+    if (!*turn) throw call->cancelled();
+    since = Clock::now();
     auto response = co_await call->send(call, std::move(request), std::move(sink));
     if (response.status >= 300) {
       made.error = server_error(response.status, response.body, response.retry_after, upstream->options().url);
@@ -83,6 +105,7 @@ inline Task<Attempt> attempt(std::shared_ptr<UpstreamCall> call, std::shared_ptr
     made.error = Error{Errc::internal, error.what()};
   }
   made.duration = Clock::now() - since;
+  if (*turn) note_call(*upstream, step, made.error, since);
   book->end(upstream->options().name, step, made.error, made.duration);
   const bool is_out_of_reach =
       made.error && !call->has_response() && (made.error->code() == Errc::unavailable || made.error->code() == Errc::tls);

@@ -129,6 +129,7 @@ struct Config {
       if (upstream.name.empty()) throw bad("upstream: a name is empty");
       if (!names.insert(upstream.name).second) throw bad("upstream: the name " + upstream.name + " stands twice");
       if (upstream.max_connections == 0) throw bad("upstream " + upstream.name + ": max_connections is 0");
+      if (upstream.first_in_flight == 0) throw bad("upstream " + upstream.name + ": first_in_flight is 0");
     }
     for (const auto& route : o.routes) {
       if (route.model.empty() || route.model.find('*') < route.model.size() - 1) {
@@ -151,7 +152,7 @@ struct Config {
     if (b.max_body_bytes == 0 || b.max_body_bytes > (std::size_t{2} << 30))
       throw bad("bounds: max_body_bytes ranges from 1 to 2 GiB");
     if (b.max_buffered_bytes < 64 * 1024) throw bad("bounds: max_buffered_bytes is below 64 KiB");
-    if (b.max_connections == 0 || b.max_in_flight == 0) throw bad("bounds: max_connections and max_in_flight are at least 1");
+    if (b.max_connections == 0) throw bad("bounds: max_connections is at least 1");
     static_cast<void>(ecso::gateway::RateLimit{b.requests_per_second, b.burst});
   }
 };

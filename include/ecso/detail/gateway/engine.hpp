@@ -110,6 +110,8 @@ class Engine {
     // A lease that comes back from here on would wake somebody whose thread is gone.
     shared_->in_flight->forget_waiting();
     shared_->bodies->forget_waiting();
+    for (const auto& places : served_->places) places->forget_waiting();
+    for (const auto& calls : served_->calls) calls->forget_waiting();
   }
 
  private:
@@ -123,7 +125,8 @@ class Engine {
   void use(std::shared_ptr<const Config> config) {
     served_ = Served::make(std::move(config), served_.get());
     const ecso::gateway::Bounds& bounds = served_->config->options->bounds;
-    shared_->in_flight->resize({bounds.max_in_flight, bounds.max_queued});
+    constexpr std::size_t most_requests = 4'096;
+    shared_->in_flight->resize({bounds.max_in_flight == 0 ? most_requests : bounds.max_in_flight, bounds.max_queued});
     shared_->bodies->resize({.capacity = bounds.max_buffered_bytes});
     shared_->answers->resize(bounds.max_buffered_bytes);
     max_connections_ = bounds.max_connections;

@@ -193,7 +193,9 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
       spawn(call_answer(shared_from_this()));
       return;
     }
-    spawn(call_step(shared_from_this(), Place{track, call.id}, ExchangeCalls::Ask{call.step(), call.request}));
+    calls_.expect_step();
+    const auto rank = call.early ? ecso::gateway::CallRank::early_check : ecso::gateway::CallRank::begun;
+    spawn(call_step(shared_from_this(), Place{track, call.id}, ExchangeCalls::Ask{call.step(), call.request, rank}));
   }
 
   void cancel(std::size_t track, CallId id) {
@@ -219,8 +221,11 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
                                            exchange->changed_.signal();
                                          },
                                      .on_progress = [exchange = self.get()] { exchange->report_progress(); }};
-    co_await self->calls_.ask_for_answer(stream, self->is_streamed(), std::move(watch), &self->answer_);
+    const bool is_watched = self->is_streamed() && !self->tracks_.front()->protocol.report_at(answer_id).empty();
+    const auto early_checks = is_watched ? ecso::gateway::EarlyChecks::expected : ecso::gateway::EarlyChecks::none;
+    co_await self->calls_.ask_for_answer(stream, self->is_streamed(), early_checks, std::move(watch), &self->answer_);
     self->on_answer();
+    self->calls_.end_turn();
   }
 
   static Task<void> call_step(std::shared_ptr<Exchange> self, Place place, ExchangeCalls::Ask ask) {
@@ -231,6 +236,7 @@ class Exchange final : public Timed, public std::enable_shared_from_this<Exchang
     ExchangeCalls::StepAnswer answer;
     co_await self->calls_.ask_for_step(std::move(ask), begins, &answer);
     self->on_step(place, step, std::move(answer));
+    self->calls_.end_turn();
   }
 
   // --- What comes back ---

@@ -10,6 +10,7 @@
 #include <ecso/detail/gateway/exchange_setup.hpp>
 #include <ecso/detail/gateway/failover.hpp>
 #include <ecso/error.hpp>
+#include <ecso/gateway/call_queue.hpp>
 #include <ecso/gateway/client_chat.hpp>
 #include <ecso/gateway/openai_answer.hpp>
 
@@ -44,6 +45,14 @@ class ExchangeCalls {
     if (answer_call_) answer_call_->cancel();
   }
 
+  /// A step will be asked for in a moment: it takes over the turn of a call that has ended, unless something more urgent waits.
+  void expect_step() noexcept { ++expected_steps_; }
+
+  /// What follows from a call that has ended has been decided. Its turn goes back if nothing does.
+  void end_turn() {
+    if (expected_steps_ == 0) turn_ = {};
+  }
+
   /// The upstream that answers; null if none did.
   [[nodiscard]] const std::shared_ptr<Upstream>& upstream() const noexcept { return upstream_; }
   [[nodiscard]] const CallBook& book() const noexcept { return book_; }
@@ -66,8 +75,12 @@ class ExchangeCalls {
   };
 
   /// (1) The client's own request, for all choices.
-  /// @param stream whether to ask for a stream in place of what the client asks for. @param answer is written to as it comes.
-  Task<void> ask_for_answer(std::optional<bool> stream, bool is_streamed, AnswerWatch watch, Answer* answer) {
+  /// @param stream whether to ask for a stream in place of what the client asks for.
+  /// @param early_checks whether it will be checked as it comes. @param answer is written to as it comes.
+  Task<void> ask_for_answer(std::optional<bool> stream, bool is_streamed, ecso::gateway::EarlyChecks early_checks,
+                            AnswerWatch watch, Answer* answer) {
+    ecso::gateway::Caller caller{.rank = ecso::gateway::CallRank::fresh, .early_checks = early_checks};
+    ecso::gateway::CallQueue::Lease turn;
     Attempt made;
     bool may_resend = true;
     bool has_head = false;
@@ -96,8 +109,10 @@ class ExchangeCalls {
                               watch.on_progress();
                             }};
       const std::function<void()> take_whole = [&] { answer->reader->finish(); };
-      auto result = co_await attempt(call, upstream, Step::answer, std::move(request), std::move(sink), take_whole, &book_);
+      auto result =
+          co_await attempt(call, upstream, Step::answer, caller, &turn, std::move(request), std::move(sink), take_whole, &book_);
       made = std::move(result);
+      caller.rank = ecso::gateway::CallRank::begun;
       if (adds_tokens && made.error && refuses_to_tell_tokens(*made.error)) {
         refused_by = upstream;
         continue;  // the same once more, as the client has it
@@ -110,6 +125,7 @@ class ExchangeCalls {
       if (!made.error || has_head || !may_try_another(*made.error, *call, may_resend)) break;
       may_resend = may_resend && !call->is_sent();
     }
+    turn_ = std::move(turn);
     answer->error = std::move(made.error);
     answer->is_whole = !answer->error;
     answer->duration = made.duration;
@@ -127,6 +143,7 @@ class ExchangeCalls {
   struct Ask {
     Step step;
     ModelRequest request;
+    ecso::gateway::CallRank rank = ecso::gateway::CallRank::begun;
   };
 
   /// How it went.
@@ -145,6 +162,9 @@ class ExchangeCalls {
     bool may_resend = true;
     const bool is_elsewhere = setup_.checker && asks_for_verdict(ask.step);
     const auto upstreams = is_elsewhere ? std::vector{setup_.checker} : in_order_to_try(setup_.upstreams, upstream_);
+    ecso::gateway::CallQueue::Lease turn = std::move(turn_);
+    expected_steps_ -= std::min<std::size_t>(expected_steps_, 1);
+    const ecso::gateway::Caller caller{.rank = ask.rank};
     const std::string model = model_of(ask);
     if (is_elsewhere) options_of(ask.request).model = model;
     OpenAiDialect dialect = upstreams.front()->learned().of(model);
@@ -163,7 +183,8 @@ class ExchangeCalls {
         answer->reader->finish();
         answer->reply = reply_of(*answer->reader, ask.step, dialect);
       };
-      auto made = co_await attempt(call, upstream, ask.step, std::move(request), std::move(sink), take_whole, &book_);
+      auto made =
+          co_await attempt(call, upstream, ask.step, caller, &turn, std::move(request), std::move(sink), take_whole, &book_);
       answer->error = std::move(made.error);
       answer->reply.duration = made.duration;
       if (!answer->error) {
@@ -172,6 +193,7 @@ class ExchangeCalls {
             asks_for_verdict(ask.step) && was_cut_in_thoughts(answer->reply.text, answer->reply.finish_reason);
         dialect.thinks_first = dialect.thinks_first || needs_room;
         if (ask.step != Step::regenerate) upstream->learned().learn(model, 0, dialect);
+        turn_ = std::move(turn);
         co_return;
       }
       if (auto plainer = plainer_dialect(ask, dialect, *answer->error)) {
@@ -305,6 +327,8 @@ class ExchangeCalls {
   MemoryShare memory_;
   std::shared_ptr<Upstream> upstream_;
   std::shared_ptr<UpstreamCall> answer_call_;
+  ecso::gateway::CallQueue::Lease turn_;  ///< Of a call that has ended, for the next.
+  std::size_t expected_steps_ = 0;
   bool is_given_up_ = false;
 };
 

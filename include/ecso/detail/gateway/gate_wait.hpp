@@ -1,7 +1,6 @@
 #pragma once
 
 #include <ecso/detail/gateway/task.hpp>
-#include <ecso/gateway/gate.hpp>
 
 #include <boost/asio/post.hpp>
 
@@ -13,25 +12,28 @@ namespace ecso::detail::gateway {
 
 /// Waits for shares of gates in the thread of an event loop.
 struct GateWait {
-  /// Takes `weight` if it can be had at once.
-  [[nodiscard]] static bool take_now(ecso::gateway::Gate& gate, std::size_t weight, ecso::gateway::Gate::Lease& lease) {
-    auto entry = gate.enter(weight, nullptr);
-    if (entry.answer != ecso::gateway::Gate::Answer::granted) return false;
+  /// Takes a share for `entrant` (of a `Gate` a weight, of a `CallQueue` a caller) if it can be had at once.
+  template <typename Gate, typename Entrant>
+  [[nodiscard]] static bool take_now(Gate& gate, const Entrant& entrant, typename Gate::Lease& lease) {
+    auto entry = gate.enter(entrant, nullptr);
+    if (entry.answer != Gate::Answer::granted) return false;
     lease = std::move(entry.lease);
     return true;
   }
 
-  /// Waits for `weight`. `*lease` is empty if it came to nothing: there can never be so much, or `gives_up()` after a signal of
-  /// the event.
-  template <typename GivesUp>
-  static Task<void> wait(std::shared_ptr<ecso::gateway::Gate> gate, std::size_t weight, ecso::gateway::Gate::Lease* lease,
-                         std::shared_ptr<Event> changed, Executor executor, GivesUp gives_up) {
+  /// Waits for it. `*lease` is empty if it came to nothing: there can never be so much, or `gives_up()` after a signal of the
+  /// event. What `*lease` held before is given back as soon as the new one is granted or stands in the queue: where others wait
+  /// too, its order decides who is next.
+  template <typename Gate, typename Entrant, typename GivesUp>
+  static Task<void> wait(std::shared_ptr<Gate> gate, Entrant entrant, typename Gate::Lease* lease, std::shared_ptr<Event> changed,
+                         Executor executor, GivesUp gives_up) {
+    using Lease = typename Gate::Lease;
     struct Grant {
-      ecso::gateway::Gate::Lease lease;
+      Lease lease;
       bool has_come = false;
     };
     auto grant = std::make_shared<Grant>();
-    auto entry = gate->enter(weight, [grant, event = changed, executor](ecso::gateway::Gate::Lease given) {
+    auto entry = gate->enter(entrant, [grant, event = changed, executor](Lease given) {
       // It comes in the thread of whoever made room.
       grant->lease = std::move(given);
       asio::post(executor, [grant, event] {
@@ -39,8 +41,8 @@ struct GateWait {
         event->signal();
       });
     });
-    if (entry.answer == ecso::gateway::Gate::Answer::granted) *lease = std::move(entry.lease);
-    if (entry.answer != ecso::gateway::Gate::Answer::waiting) co_return;
+    *lease = std::move(entry.lease);
+    if (entry.answer != Gate::Answer::waiting) co_return;
     while (!grant->has_come && !gives_up()) co_await changed->wait();
     // Too late to be taken back, it is given back as soon as it comes.
     if (grant->has_come) {

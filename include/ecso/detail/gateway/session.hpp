@@ -203,6 +203,7 @@ class Session final : public ChatResponder {
     metrics.set(ecso::gateway::Level::in_flight, worker_.shared->in_flight->taken());
     metrics.set(ecso::gateway::Level::queued, worker_.shared->in_flight->waiting());
     metrics.set(ecso::gateway::Level::buffered_bytes, worker_.shared->bodies->taken());
+    for (const auto& upstream : view_->upstreams) metrics.set_calls(upstream->options().name, upstream->calls()->level());
     return answer(200, "text/plain; version=0.0.4", metrics.text());
   }
 

@@ -7,6 +7,7 @@
 #include <ecso/detail/gateway/tls.hpp>
 #include <ecso/detail/gateway/upstream_url.hpp>
 #include <ecso/detail/gateway/wire.hpp>
+#include <ecso/gateway/call_queue.hpp>
 #include <ecso/gateway/gate.hpp>
 #include <ecso/gateway/metrics.hpp>
 #include <ecso/gateway/options.hpp>
@@ -28,20 +29,23 @@
 namespace ecso::detail::gateway {
 
 /// One upstream as one thread sees it: its address, its health, and the connections that are kept for it. Of one thread but for
-/// `places`.
+/// `places` and `calls`.
 class Upstream : public std::enable_shared_from_this<Upstream> {
  public:
   using Learned = LearnedDialects<OpenAiDialect>;
 
-  /// @param places of all threads: one for each call. @param learned of all threads.
+  /// @param places of all threads: one for each connection in use. @param calls of all threads: the turns of those that have the
+  /// model work. @param learned of all threads.
   Upstream(asio::io_context& context, ecso::gateway::UpstreamOptions options, UpstreamUrl url, TlsContext tls,
-           std::shared_ptr<ecso::gateway::Gate> places, std::shared_ptr<Learned> learned)
+           std::shared_ptr<ecso::gateway::Gate> places, std::shared_ptr<ecso::gateway::CallQueue> calls,
+           std::shared_ptr<Learned> learned)
       : executor_{context.get_executor()},
         resolver_{executor_},
         options_{std::move(options)},
         url_{std::move(url)},
         tls_{std::move(tls)},
         places_{std::move(places)},
+        calls_{std::move(calls)},
         learned_{std::move(learned)} {
     error_code not_an_address;
     const auto address = asio::ip::make_address(url_.host, not_an_address);
@@ -55,6 +59,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   [[nodiscard]] const TlsContext& tls() const noexcept { return tls_; }
   [[nodiscard]] const Executor& executor() const noexcept { return executor_; }
   [[nodiscard]] const std::shared_ptr<ecso::gateway::Gate>& places() const noexcept { return places_; }
+  [[nodiscard]] const std::shared_ptr<ecso::gateway::CallQueue>& calls() const noexcept { return calls_; }
 
   /// Whether it could not be reached a moment ago.
   [[nodiscard]] bool is_down() const noexcept { return Clock::now() < down_until_; }
@@ -162,6 +167,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   UpstreamUrl url_;
   TlsContext tls_;
   std::shared_ptr<ecso::gateway::Gate> places_;
+  std::shared_ptr<ecso::gateway::CallQueue> calls_;
   std::shared_ptr<Learned> learned_;
   std::vector<tcp::endpoint> endpoints_;
   std::vector<Waiter> waiting_;

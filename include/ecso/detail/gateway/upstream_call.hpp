@@ -71,13 +71,31 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   /// Whether the server may have the whole request.
   [[nodiscard]] bool is_sent() const noexcept { return is_sent_; }
 
+  /// Waits for its turn among the calls that have the model work. `*turn` may hold that of the call before it, which is given
+  /// back once this one stands in the queue; it is empty afterwards if this one was cancelled.
+  Task<void> take_turn(std::shared_ptr<UpstreamCall> self, ecso::gateway::Caller caller, ecso::gateway::CallQueue::Lease* turn) {
+    static_cast<void>(self);
+    if (is_over()) {
+      *turn = {};
+      co_return;
+    }
+    const auto& calls = upstream_->calls();
+    if (GateWait::take_now(*calls, caller, *turn)) co_return;
+    const auto gives_up = [this] { return is_over(); };
+    co_await GateWait::wait(calls, caller, turn, changed_, upstream_->executor(), gives_up);
+    if (is_over()) *turn = {};
+  }
+
+  /// What cancels it, where it has not begun.
+  [[nodiscard]] Error cancelled() const { return failure(Errc::cancelled, "the call was cancelled"); }
+
   /// @throws Error (unavailable, tls, timeout, cancelled, bad_reply) and what the sink throws.
   Task<UpstreamResponse> send(std::shared_ptr<UpstreamCall> self, UpstreamRequest request, ResponseSink sink) {
     static_cast<void>(self);
     const auto gives_up = [this] { return is_over(); };
     ecso::gateway::Gate::Lease place;
-    if (!GateWait::take_now(*upstream_->places(), 1, place)) {
-      co_await GateWait::wait(upstream_->places(), 1, &place, changed_, upstream_->executor(), gives_up);
+    if (!GateWait::take_now(*upstream_->places(), std::size_t{1}, place)) {
+      co_await GateWait::wait(upstream_->places(), std::size_t{1}, &place, changed_, upstream_->executor(), gives_up);
     }
     if (!place || is_over()) throw failure(error_code{}, "waiting for a connection");
     const Busy busy{*upstream_};

@@ -6,6 +6,7 @@
 #include <ecso/detail/gateway/sweeper.hpp>
 #include <ecso/detail/gateway/task.hpp>
 #include <ecso/detail/gateway/upstream.hpp>
+#include <ecso/gateway/call_queue.hpp>
 #include <ecso/gateway/gate.hpp>
 #include <ecso/gateway/metrics.hpp>
 #include <ecso/gateway/rate_limit.hpp>
@@ -47,8 +48,9 @@ struct Shared {
 struct Served {
   std::shared_ptr<const Config> config;
   std::shared_ptr<ecso::gateway::RateLimit> rate;
-  std::vector<std::shared_ptr<ecso::gateway::Gate>> places;  ///< One an upstream.
-  std::vector<std::shared_ptr<Upstream::Learned>> learned;   ///< The same.
+  std::vector<std::shared_ptr<ecso::gateway::Gate>> places;  ///< One an upstream; the same for
+  std::vector<std::shared_ptr<ecso::gateway::CallQueue>> calls;
+  std::vector<std::shared_ptr<Upstream::Learned>> learned;
 
   /// @param before may be null.
   [[nodiscard]] static std::shared_ptr<const Served> make(std::shared_ptr<const Config> config, const Served* before) {
@@ -65,6 +67,10 @@ struct Served {
       auto places = before == nullptr ? nullptr : before->places_of(upstream.name);
       if (places) places->resize(room);
       made->places.push_back(places ? std::move(places) : std::make_shared<ecso::gateway::Gate>(room));
+      const auto turns = call_room(upstream, bounds);
+      auto calls = before == nullptr ? nullptr : before->calls_of(upstream.name);
+      if (calls) calls->use(turns);
+      made->calls.push_back(calls ? std::move(calls) : std::make_shared<ecso::gateway::CallQueue>(turns));
       auto learned = before == nullptr ? nullptr : before->learned_of(upstream);
       made->learned.push_back(learned ? std::move(learned) : std::make_shared<Upstream::Learned>(upstream.dialect));
     }
@@ -73,10 +79,29 @@ struct Served {
   }
 
  private:
-  [[nodiscard]] std::shared_ptr<ecso::gateway::Gate> places_of(const std::string& name) const {
+  /// How many calls an upstream gets at once.
+  [[nodiscard]] static ecso::gateway::CallQueue::Options call_room(const ecso::gateway::UpstreamOptions& upstream,
+                                                                   const ecso::gateway::Bounds& bounds) {
+    std::size_t fixed = upstream.max_in_flight;
+    if (fixed == 0 && bounds.max_in_flight != 0) fixed = upstream.max_connections;
+    if (fixed == 0) fixed = upstream.slots;
+    if (fixed != 0) return {.capacity = std::min(fixed, upstream.max_connections)};
+    return {.finding =
+                ecso::gateway::ConcurrencyFinder::Options{.first = upstream.first_in_flight, .most = upstream.max_connections}};
+  }
+
+  [[nodiscard]] std::size_t place_of(const std::string& name) const {
     const auto& upstreams = config->options->upstreams;
     const auto found = std::ranges::find(upstreams, name, &ecso::gateway::UpstreamOptions::name);
-    return found == upstreams.end() ? nullptr : places[static_cast<std::size_t>(found - upstreams.begin())];
+    return static_cast<std::size_t>(found - upstreams.begin());
+  }
+  [[nodiscard]] std::shared_ptr<ecso::gateway::Gate> places_of(const std::string& name) const {
+    const std::size_t place = place_of(name);
+    return place == places.size() ? nullptr : places[place];
+  }
+  [[nodiscard]] std::shared_ptr<ecso::gateway::CallQueue> calls_of(const std::string& name) const {
+    const std::size_t place = place_of(name);
+    return place == calls.size() ? nullptr : calls[place];
   }
 
   /// Of an upstream of which nothing has changed.
@@ -156,7 +181,7 @@ struct Worker {
       auto upstream = view ? same_as(options[i]) : nullptr;
       if (!upstream) {
         upstream = std::make_shared<Upstream>(context, options[i], next->config->upstream_urls[i], next->config->upstream_tls[i],
-                                              next->places[i], next->learned[i]);
+                                              next->places[i], next->calls[i], next->learned[i]);
       } else {
         upstream->renew_tls(next->config->upstream_tls[i]);
       }
