@@ -138,6 +138,22 @@ TEST_CASE("A check that is the chat's next turn reads little but its question", 
   CHECK(next_turn * 2 < quoted);
 }
 
+TEST_CASE("A caption in the query's own turn finds image and query in the engine's prefix cache", "[engine][same_turn]") {
+  OpenAiBackend model{options_for(engine())};
+  Policy policy = forced("yes");
+  policy.recheck = Recheck::off;
+  const auto caption = [&](CaptionForm form, const std::string& name) {
+    policy.caption_form = form;
+    const Outcome outcome = EcsoPipeline{model, policy}.run(picture(name), "How do I make this product?");
+    REQUIRE(steps_of(outcome) == std::vector{Step::answer, Step::check, Step::caption, Step::regenerate});
+    return outcome.steps[2].usage;
+  };
+  const Usage same_turn = caption(CaptionForm::same_turn, "same turn");
+  const Usage quoted = caption(CaptionForm::quoted, "quoted caption");
+  CHECK(same_turn.cached_tokens > quoted.cached_tokens);
+  CHECK(same_turn.prompt_tokens - same_turn.cached_tokens < quoted.prompt_tokens - quoted.cached_tokens);
+}
+
 TEST_CASE("As the image stands first, check and caption find it in the engine's prefix cache", "[engine]") {
   OpenAiBackend model{options_for(engine())};
   Policy policy = forced("yes");
