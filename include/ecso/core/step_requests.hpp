@@ -178,8 +178,7 @@ class StepRequests {
     const bool is_wanted = policy_.check_form == CheckForm::next_turn ||
                            (policy_.check_form == CheckForm::automatic && capabilities_.prefix_cache && asks_as_shipped());
     return is_wanted && policy_.models.check == policy_.models.answer && !capabilities_.checks_elsewhere &&
-           policy_.max_response_code_points == 0 &&
-           !detail::may_forge_turns(answer) && may_go_on(conversation);
+           policy_.max_response_code_points == 0 && !detail::may_forge_turns(answer) && may_go_on(conversation);
   }
 
   /// Whether the caption may be asked for in the query's own turn; see `CaptionForm`.
