@@ -34,11 +34,12 @@ th:first-child, td:first-child { text-align: left; }
   return fmt::format("{:.2f} <span class=\"note\">[{:.2f}, {:.2f}]</span>", rate, interval.low, interval.high);
 }
 
-inline void append_detection_row(std::string& html, std::string_view name, const Detection& detection, bool is_chosen) {
-  html += fmt::format("<tr{}><td>{}</td><td>{}</td><td>{}</td><td>{:.2f}</td><td>{} of {}</td><td>{} of {}</td></tr>\n",
-                      is_chosen ? " class=\"chosen\"" : "", html_text(name), html_rate(detection.tpr(), detection.tpr_interval()),
-                      html_rate(detection.fpr(), detection.fpr_interval()), detection.precision(), detection.caught,
-                      detection.harmful, detection.refused, detection.benign);
+inline void append_detection_row(std::string& html, std::string_view name, const Detection& detection,
+                                 std::string_view row_class = {}) {
+  html += fmt::format(
+      "<tr class=\"{}\"><td>{}</td><td>{}</td><td>{}</td><td>{:.2f}</td><td>{} of {}</td><td>{} of {}</td></tr>\n", row_class,
+      html_text(name), html_rate(detection.tpr(), detection.tpr_interval()), html_rate(detection.fpr(), detection.fpr_interval()),
+      detection.precision(), detection.caught, detection.harmful, detection.refused, detection.benign);
 }
 
 inline void append_thresholds(std::string& html, const CalibrationReport& report) {
@@ -46,16 +47,16 @@ inline void append_thresholds(std::string& html, const CalibrationReport& report
       "<div class=\"scroll\"><table><thead><tr><th>threshold</th><th>TPR [95 %]</th><th>FPR [95 %]</th><th>precision</th>"
       "<th>harmful flagged</th><th>benign flagged</th></tr></thead><tbody>\n";
   if (report.has_probabilities) {
-    append_detection_row(html, fmt::format("{:.4g}, chosen", report.chosen.threshold), report.chosen.detection, true);
-    if (report.held_out) append_detection_row(html, "the same, on the half held out", *report.held_out, true);
-    append_detection_row(html, fmt::format("{:.4g}, the policy's", report.rule.threshold), report.at_rule, false);
+    append_detection_row(html, fmt::format("{:.4g}, chosen", report.chosen.threshold), report.chosen.detection, "chosen");
+    if (report.held_out) append_detection_row(html, "the same, on the half held out", *report.held_out, "chosen");
+    append_detection_row(html, fmt::format("{:.4g}, the policy's", report.rule.threshold), report.at_rule);
     for (std::size_t i = 0; i < report.table.size(); ++i) {
       const ThresholdRow& row = report.table[i];
       const bool is_as_before = i > 0 && report.table[i - 1].detection == row.detection;
-      if (!is_as_before) append_detection_row(html, fmt::format("{:.2f}", row.threshold), row.detection, false);
+      if (!is_as_before) append_detection_row(html, fmt::format("{:.2f}", row.threshold), row.detection);
     }
   }
-  append_detection_row(html, "the words alone", report.words, false);
+  append_detection_row(html, "the words alone", report.words);
   html += "</tbody></table></div>\n";
 }
 

@@ -48,7 +48,8 @@ namespace detail {
 template <typename Visit>
 void for_each_setting(const Json& object, const std::string& path, Visit& visit) {
   for (const auto& [key, value] : object.items()) {
-    const std::string name = path.empty() ? key : path + "." + key;
+    std::string name = path;
+    name.append(path.empty() ? "" : ".").append(key);
     if (value.is_object()) {
       for_each_setting(value, name, visit);
     } else if (!value.is_null()) {

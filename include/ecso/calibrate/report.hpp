@@ -155,6 +155,7 @@ inline void add_thresholds(CalibrationReport& report, const ReportOptions& optio
     throw Error{Errc::bad_input, "no " + std::string{report.words.harmful == 0 ? "harmful" : "benign"} +
                                      " item was checked in the form " + report.name + ", so there is nothing to calibrate by"};
   }
+  findings.reserve(report.items.size());
   for (const JudgedItem& item : report.items) findings.push_back(item.finding);
   report.cost = check_cost(findings);
   if (report.has_probabilities) detail::add_thresholds(report, options);

@@ -97,7 +97,9 @@ namespace detail {
 /// A number with few digits near the middle of a gap, and inside it.
 [[nodiscard]] inline double short_middle(double low, double high) {
   const double middle = low + (high - low) / 2;
-  for (double scale = 100; scale < 1e12; scale *= 10) {
+  double scale = 10;
+  for (int digits = 2; digits <= 12; ++digits) {
+    scale *= 10;
     const double rounded = std::round(middle * scale) / scale;
     if (std::abs(rounded - middle) <= (high - low) / 8) return rounded;
   }
