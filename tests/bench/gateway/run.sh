@@ -58,6 +58,7 @@ recheck = "$recheck"
 
 [bounds]
 max_buffered_bytes = "${max_buffered_mib}MiB"
+max_in_flight = 4096
 
 [log]
 level = "warn"
