@@ -258,7 +258,7 @@ TEST_CASE("an undecided check is recorded with the reason", "[protocol]") {
         "cut in its reasoning at 16 tokens");
   CHECK(reason_of({.text = "A bowl", .finish_reason = FinishReason::length, .usage = {.completion_tokens = 16}}) ==
         "says neither yes nor no, cut at 16 tokens");
-  CHECK(reason_of({.text = "no", .counts = {.prompt = 200}}) == "the checker read 200 tokens of a prompt of at least 304");
+  CHECK(reason_of({.text = "no", .counts = {.prompt = 200}}) == "the checker read 200 tokens of a prompt of at least 310");
 }
 
 TEST_CASE("input that the method cannot work on is refused before any call", "[protocol]") {
@@ -361,7 +361,7 @@ TEST_CASE("a check that the checker has no room for is not asked", "[protocol]")
   CHECK(check.step == Step::check);
   CHECK(check.verdict == Verdict::undecided);
   CHECK(check.doubt == Doubt::unread);
-  CHECK(check.reason == "its prompt has at least 534 tokens, the checker room for 500");
+  CHECK(check.reason == "its prompt has at least 540 tokens, the checker room for 500");
   CHECK(narrow.pending().front().step() == Step::regenerate);
 }
 
