@@ -45,6 +45,8 @@ Settings: a flag comes before its environment variable (ECSO_UPSTREAM, ECSO_LIST
   ECSO_CLIENT_KEYS, ECSO_STREAM, ECSO_AUDIT, ECSO_LOG, ECSO_LOG_LEVEL), that before the configuration file (TOML; --print-config
   prints one with every key), that before the default. The upstream's key comes from ECSO_API_KEY or a file, never from the command
   line.
+Calls at once: an upstream gets as many as it has slots, or as turn out to do best where it does not say; the others wait, and
+  whoever has begun is finished first. max_in_flight in the configuration sets another number.
 Signals: SIGTERM and SIGINT let requests under way end, a second one does not. SIGHUP reads configuration and keys again and opens
   log and audit again; a configuration that cannot be used is logged and changes nothing.
 Exit code: 0 ended by a signal, 64 the configuration cannot be used, 69 the port cannot be had, 74 log or audit cannot be written.)";
