@@ -149,6 +149,7 @@ std::string_view name_of(ChoiceStyle style) {
     case ChoiceStyle::guided_choice: return "guided_choice";
     case ChoiceStyle::regex: return "regex";
     case ChoiceStyle::response_format: return "response_format";
+    case ChoiceStyle::format: return "format";
   }
   return "unknown";
 }

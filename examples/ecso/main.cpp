@@ -77,9 +77,10 @@ void add_model_settings(CLI::App& app, Settings::Flags& flags) {
               "simulated (default), openai:URL, anthropic, gemini, ollama, llava:URL, llava-worker:URL or replay:FILE; see `ecso "
               "backends`");
   add_setting(app, flags, "--model", "model", "NAME", "Model to ask the server for");
-  add_setting(app, flags, "--dialect", "dialect", "D",
-              "What an OpenAI-compatible server understands: auto (default: it is asked), plain, llama-server, vllm, sglang or "
-              "openai");
+  add_setting(
+      app, flags, "--dialect", "dialect", "D",
+      "What an OpenAI-compatible server understands: auto (default: it is asked), plain, llama-server, vllm, sglang, ollama or "
+      "openai");
   add_setting(app, flags, "--attempts", "attempts", "N", "Calls to make of one that fails in passing (default 3)");
   add_setting(app, flags, "--profile", "profile", "NAME",
               "Model whose chat format a LLaVA worker wants (default llava-1.5-7b); see `ecso models`");

@@ -57,6 +57,7 @@ std::optional<OpenAiDialect> parse_dialect(std::string_view text, std::string_vi
                                 {"llama-server", llama_server_dialect()},
                                 {"vllm", vllm_dialect()},
                                 {"sglang", sglang_dialect()},
+                                {"ollama", ollama_dialect()},
                                 {"openai", openai_dialect()}});
 }
 

@@ -187,4 +187,26 @@ TEST_CASE("A model that refuses temperature is asked without it, once and for al
   CHECK_THAT(server.requests()[2].body, !ContainsSubstring("temperature"));
 }
 
+TEST_CASE("A check by the Messages API is not to think, until a model refuses that", "[backend][anthropic][thinking]") {
+  const std::string refused =
+      R"({"type":"error","error":{"type":"invalid_request_error","message":"thinking.type: disabled is not supported"}})";
+  const std::string cut = R"({"type":"message","content":[],"model":"m","stop_reason":"max_tokens"})";
+  RawServer server{[&](Connection& connection) {
+    while (connection.read_request()) {
+      const bool is_off = connection.last_body().find("disabled") != std::string::npos;
+      if (!connection.send(is_off ? http_response(400, refused) : http_response(200, cut))) return;
+    }
+  }};
+  AnthropicOptions options = options_for(server);
+  options.dialect.extra = {{"thinking", {{"type", "enabled"}, {"budget_tokens", 2048}}}};
+  AnthropicBackend backend{options};
+  const VisionRequest check = question({.step = ecso::Step::check, .sampling = {.max_tokens = 4}});
+  for (int i = 0; i < 2; ++i) static_cast<void>(backend.generate(check, {}));
+  REQUIRE(server.requests().size() == 3);
+  CHECK_THAT(server.requests()[0].body, ContainsSubstring(R"("thinking":{"type":"disabled"})") && !ContainsSubstring("2048"));
+  CHECK_THAT(server.requests()[1].body, !ContainsSubstring("disabled") && ContainsSubstring(R"("max_tokens":4,)"));
+  CHECK_THAT(server.requests()[2].body, ContainsSubstring(R"("max_tokens":4096)"));
+  CHECK_THAT(ecso::anthropic_request_body(question(), options.dialect, "m"), ContainsSubstring("2048"));
+}
+
 }  // namespace anthropic_test

@@ -183,4 +183,27 @@ TEST_CASE("A Gemini model without log-probabilities and choices is asked without
   CHECK(server.requests()[3].body == server.requests()[2].body);
 }
 
+TEST_CASE("Gemini's checks have no budget for thoughts, until a model refuses that", "[backend][gemini][thinking]") {
+  const std::string refused =
+      R"({"error":{"code":400,"message":"Budget 0 is invalid. This model only works in thinking mode.","status":"INVALID_ARGUMENT"}})";
+  const std::string cut = R"({"candidates":[{"content":{"parts":[]},"finishReason":"MAX_TOKENS"}]})";
+  RawServer server{[&](Connection& connection) {
+    while (connection.read_request()) {
+      const bool has_budget = connection.last_body().find("thinkingBudget") != std::string::npos;
+      if (!connection.send(has_budget ? http_response(400, refused) : http_response(200, cut))) return;
+    }
+  }};
+  GeminiBackend backend{options_for(server)};
+  const VisionRequest check = question({.step = ecso::Step::check, .sampling = {.max_tokens = 4}});
+  static_cast<void>(backend.generate(check, {}));
+  CHECK_FALSE(backend.dialect().no_thoughts);
+  CHECK(backend.dialect().thinks_first);
+  REQUIRE(server.requests().size() == 2);
+  CHECK_THAT(server.requests()[0].body, ContainsSubstring(R"("thinkingConfig":{"thinkingBudget":0})"));
+  CHECK_THAT(server.requests()[1].body, ContainsSubstring(R"("maxOutputTokens":4)"));
+  CHECK_THAT(ecso::gemini_request_body(question({.sampling = {.max_tokens = 4}})), !ContainsSubstring("thinking"));
+  const ecso::GeminiDialect own{.generation_config = {{"thinkingConfig", {{"thinkingBudget", 128}}}}};
+  CHECK_THAT(ecso::gemini_request_body(check, own), ContainsSubstring("128") && !ContainsSubstring("\"thinkingBudget\":0"));
+}
+
 }  // namespace gemini_test

@@ -112,13 +112,52 @@ TEST_CASE("The usual ways to write Ollama's base URL lead to the right path", "[
   CHECK(error_of([] { return OllamaBackend{{.base_url = "127.0.0.1"}}.url(); }).code() == Errc::bad_input);
 }
 
-TEST_CASE("Ollama's checks read log-probabilities or force a choice, never both", "[backend][ollama]") {
-  const Capabilities reads{.vision = true, .logprobs = true, .concurrent = true, .streaming = true};
-  const Capabilities forces{.vision = true, .forced_choice = true, .concurrent = true, .streaming = true};
+TEST_CASE("Ollama's checks read log-probabilities or force a choice", "[backend][ollama]") {
+  Capabilities reads{
+      .vision = true, .logprobs = true, .forced_choice = true, .concurrent = true, .streaming = true, .prefix_cache = true};
   CHECK(OllamaBackend{{.base_url = "http://h"}}.capabilities() == reads);
-  CHECK(OllamaBackend{{.base_url = "http://h", .verdict = OllamaVerdict::forced_choice}}.capabilities() == forces);
-  CHECK(OllamaBackend{{.base_url = "http://h", .dialect = {.think = true}}}.capabilities() == forces);
+  CHECK(OllamaBackend{{.base_url = "http://h", .dialect = {.think = true}}}.capabilities() == reads);
+  reads.logprobs = false;
+  CHECK(OllamaBackend{{.base_url = "http://h", .verdict = OllamaVerdict::forced_choice}}.capabilities() == reads);
+  CHECK(OllamaBackend{{.base_url = "http://h", .dialect = {.check_thinks = true}}}.capabilities() == reads);
   CHECK(error_of([] { return reply_of({.base_url = "http://h", .vision = false}); }).code() == Errc::unsupported);
+}
+
+TEST_CASE("What an Ollama refuses or ignores is left out of the model's next checks", "[backend][ollama]") {
+  const CallOptions check{.step = ecso::Step::check, .sampling = {.max_tokens = 16}, .choices = {"yes", "no"}, .top_logprobs = 5};
+  const TextRequest asked{ecso::close_eyes(ecso::ask({}, "Hi"), {}), check};
+  SECTION("ignored: log-probabilities, then the choice") {
+    RawServer server{RawServer::always(http_response(200, whole_reply + "\n"))};
+    OllamaBackend backend{options_for(server)};
+    for (int i = 0; i < 3; ++i) static_cast<void>(backend.generate(asked, {}));
+    const auto sent = server.requests();
+    REQUIRE(sent.size() == 3);
+    CHECK_THAT(sent[0].body, ContainsSubstring("\"logprobs\"") && !ContainsSubstring("\"format\""));
+    CHECK_THAT(sent[1].body, ContainsSubstring("\"format\"") && !ContainsSubstring("\"logprobs\""));
+    CHECK_THAT(sent[2].body, !ContainsSubstring("\"format\"") && ContainsSubstring("\"num_predict\":256"));
+  }
+  SECTION("refused: the word on thinking") {
+    RawServer server{[](Connection& connection) {
+      while (connection.read_request()) {
+        const bool thinks = connection.last_body().find("\"think\"") != std::string::npos;
+        if (!connection.send(thinks ? http_response(400, R"({"error":"think value is not supported for this model"})")
+                                    : http_response(200, whole_reply))) {
+          return;
+        }
+      }
+    }};
+    OllamaBackend backend{options_for(server)};
+    static_cast<void>(backend.generate(asked, {}));
+    CHECK_FALSE(backend.dialect().check_thinks);
+    CHECK(server.requests().size() == 2);
+  }
+  SECTION("a model that thinks all the same gets room") {
+    RawServer server{RawServer::always(
+        http_response(200, R"({"message":{"content":"","thinking":"Hm"},"done":true,"done_reason":"length"}\n)"))};
+    OllamaBackend backend{options_for(server)};
+    for (int i = 0; i < 2; ++i) static_cast<void>(backend.generate(asked, {}));
+    CHECK_THAT(server.requests().at(1).body, ContainsSubstring("\"num_predict\":4096"));
+  }
 }
 
 TEST_CASE("Every answer of an Ollama server that is no reply is one clear error", "[backend][ollama]") {

@@ -130,10 +130,15 @@ TEST_CASE("Options are written as Ollama names them", "[backend][ollama]") {
   CHECK(fields({.sampling =
                     {.temperature = 0.5, .top_p = 0.25, .max_tokens = 7, .seed = 0x1'8000'0005, .stop = {"END"}}})["options"] ==
         json{{"temperature", 0.5}, {"top_p", 0.25}, {"num_predict", 7}, {"seed", 5}, {"stop", {"END"}}});
-  const json check = fields({.choices = {"yes", "no"}, .top_logprobs = 25});
-  CHECK(check["format"] == json{{"type", "string"}, {"enum", {"yes", "no"}}});
-  CHECK(check["logprobs"] == true);
-  CHECK(check["top_logprobs"] == 20);
+  const ecso::CallOptions check{.choices = {"yes", "no"}, .top_logprobs = 25};
+  CHECK(fields(check)["logprobs"] == true);
+  CHECK(fields(check)["top_logprobs"] == 20);
+  CHECK_FALSE(fields(check).contains("format"));
+  const json forced = fields(check, {.logprobs = false});
+  CHECK(forced["format"] == json{{"type", "string"}, {"enum", {"yes", "no"}}});
+  CHECK_FALSE(forced.contains("logprobs"));
+  CHECK(fields({.choices = {"yes", "no"}}) == fields({.choices = {"yes", "no"}}, {.logprobs = false}));
+  CHECK(fields(check, {.logprobs = false, .choices = false}) == plain);
   CHECK(json::parse(ollama_request_body(VisionRequest{ask({}, "?"), {.model = "m"}}, {}, "l", {.stream = true}))["stream"] ==
         true);
   CHECK(json::parse(body_of(ask({}, "?"), {.model = "m"}))["model"] == "m");
@@ -149,6 +154,8 @@ TEST_CASE("Ollama is told how to run the model", "[backend][ollama]") {
   CHECK(body["keep_alive"] == -1);
   CHECK(body["options"] == json{{"num_predict", 7}, {"num_ctx", 8192}, {"temperature", 0}, {"top_k", 1}});
   CHECK_FALSE(fields({}, {.think = std::nullopt}).contains("think"));
+  CHECK(fields({.step = ecso::Step::check}, {.think = true})["think"] == false);
+  CHECK_FALSE(fields({.step = ecso::Step::recheck}, {.check_thinks = std::nullopt}).contains("think"));
   CHECK(fields({}, {.model_options = {{"top_k", 1}}})["options"] == json{{"top_k", 1}});
   CHECK(refusal([] { return body_of(ask({}, "?"), {}, {.model_options = 1}); }).code() == Errc::bad_input);
 }

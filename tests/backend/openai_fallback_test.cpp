@@ -56,6 +56,21 @@ TEST_CASE("errors about something else, or about what was not sent, change nothi
   CHECK_FALSE(openai_fallback(llama, asked, refused("logprobs: unknown", 429)));
 }
 
+TEST_CASE("a model that has to think is asked for the least that it takes", "[backend][openai][fallback][thinking]") {
+  const CallOptions check{.step = Step::check, .model = "gpt-5.1"};
+  const std::string refusal = "Unsupported value: 'reasoning_effort' does not support 'none' with this model.";
+  OpenAiDialect dialect = openai_dialect();
+  for (const char* next : {"minimal", "low"}) {
+    dialect = after(refusal, dialect, check);
+    CHECK(dialect.reasoning_effort == next);
+  }
+  CHECK(after(refusal, dialect, check).thinking == ThinkingSwitch::none);
+  CHECK(openai_fallback(openai_dialect(), {.step = Step::check}, refused(refusal), "o3")->thinking == ThinkingSwitch::none);
+  CHECK(after("think value \"false\" is not supported", ollama_dialect(), check).thinking == ThinkingSwitch::none);
+  CHECK(after("invalid format", {.choices = ChoiceStyle::format}).choices == ChoiceStyle::none);
+  CHECK_FALSE(openai_fallback(llama_server_dialect(), asked, refused("invalid image format")));
+}
+
 TEST_CASE("falling back comes to an end", "[backend][openai][fallback]") {
   const Error all = refused(
       "logprobs grammar max_tokens max_completion_tokens stream_options id_slot seed top_p temperature stop cache_prompt");

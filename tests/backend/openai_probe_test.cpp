@@ -137,7 +137,9 @@ TEST_CASE("what one model refuses is still asked of another", "[backend][openai]
       const std::string& body = connection.last_body();
       const bool refuses = body.find("\"o3\"") != body.npos && body.find("\"logprobs\"") != body.npos;
       const std::string refusal = R"({"error":{"message":"Unsupported value: 'logprobs' is not supported with this model."}})";
-      const std::string no = R"({"choices":[{"message":{"content":"No"},"finish_reason":"stop"}]})";
+      const bool tells = body.find("\"logprobs\"") != body.npos;
+      const std::string figures = tells ? R"("logprobs":{"content":[{"token":"No","logprob":-0.1}]},)" : "";
+      const std::string no = R"({"choices":[{"message":{"content":"No"},)" + figures + R"("finish_reason":"stop"}]})";
       if (!connection.send(refuses ? http_response(400, refusal) : http_response(200, no))) return;
     }
   }};
@@ -190,6 +192,19 @@ TEST_CASE("a check asks not to think where the server knows how, and no other ca
       CHECK_THAT(body(step, dialect), !ContainsSubstring("enable_thinking"));
   }
   CHECK_THAT(body(ecso::Step::check, openai_dialect()), !ContainsSubstring("enable_thinking"));
+  const auto effort = [](const std::string& model, ecso::Step step = ecso::Step::check) {
+    const TextRequest asked{close_eyes(ask({}, "Hi"), {}), {.step = step, .model = model}};
+    const std::string sent = openai_request_body(asked, openai_dialect());
+    const std::string name = R"("reasoning_effort":")";
+    const auto at = sent.find(name);
+    return at == sent.npos ? "" : sent.substr(at + name.size(), sent.find('"', at + name.size()) - at - name.size());
+  };
+  CHECK(effort("gpt-5.2") == "none");
+  CHECK(effort("gpt-5-mini") == "minimal");
+  CHECK(effort("openai/o4-mini") == "low");
+  CHECK(effort("gpt-oss-20b") == "low");
+  for (const char* thoughtless : {"", "gpt-4o", "o", "olmo"}) CHECK(effort(thoughtless).empty());
+  CHECK(effort("o3", ecso::Step::answer).empty());
   const Error refused{Errc::bad_request, "chat_template_kwargs is not supported", {.http_status = 400}};
   CHECK(ecso::openai_fallback(vllm_dialect(), {.step = ecso::Step::check}, refused)->thinking == ecso::ThinkingSwitch::none);
   CHECK_FALSE(ecso::openai_fallback(vllm_dialect(), {.step = ecso::Step::caption}, refused));

@@ -62,6 +62,23 @@ TEST_CASE("other servers are known by the owner of their models, their host or t
   CHECK(server_with("", {.host = "openrouter.ai"}).name == "OpenRouter");
 }
 
+TEST_CASE("an Ollama that has an API of its own gets the checks there", "[backend][openai][probe][ollama]") {
+  const auto ollama = [](const std::string& version) {
+    return openai_server_of({.models = R"({"data":[{"id":"m:latest","owned_by":"library"}]})",
+                             .ollama_version = R"({"version":")" + version + R"("})",
+                             .ollama_loaded = R"({"models":[{"name":"x"},{"name":"m:latest","context_length":4096}]})",
+                             .ollama_model = R"({"capabilities":["completion","vision"]})"});
+  };
+  const OpenAiServer server = ollama("0.17.4");
+  CHECK(server.version == "0.17.4");
+  CHECK(server.vision == true);
+  CHECK(server.context_tokens == 4096);
+  CHECK(server.dialect == with_room(ollama_dialect()));
+  CHECK(ollama("0.12.11").dialect.logprobs == LogprobStyle::top_logprobs);
+  for (const char* older : {"0.12.10", "0.9.99", "0.0.0", "x"}) CHECK(ollama(older).dialect.logprobs == LogprobStyle::none);
+  CHECK(server_with("library").dialect.own_calls == OwnCalls::same_api);
+}
+
 TEST_CASE("a server that says nothing of use is asked for nothing but answers", "[backend][openai][probe]") {
   for (const char* odd : {"", "<html>", "7", "null", "[]", R"({"data":7})", R"({"data":[7,{"id":[]}]})", R"({"data":[]})"}) {
     const OpenAiServer server = openai_server_of({.models = odd, .props = odd, .version = odd, .ollama_version = odd});

@@ -138,9 +138,13 @@ TEST_CASE("The usual ways to write a base URL all lead to the right path", "[bac
 }
 
 TEST_CASE("Capabilities follow from the options", "[backend][openai]") {
-  CHECK(
-      OpenAiBackend{{.base_url = "http://h"}}.capabilities() ==
-      Capabilities{.vision = true, .logprobs = false, .forced_choice = false, .concurrent = true, .streaming = true, .slots = 0});
+  CHECK(OpenAiBackend{{.base_url = "http://h"}}.capabilities() == Capabilities{.vision = true,
+                                                                               .logprobs = false,
+                                                                               .forced_choice = false,
+                                                                               .concurrent = true,
+                                                                               .streaming = true,
+                                                                               .slots = 0,
+                                                                               .may_cut = true});
   CHECK(OpenAiBackend{{.base_url = "http://h", .vision = false, .slots = 4, .dialect = ecso::vllm_dialect()}}.capabilities() ==
         Capabilities{.vision = false,
                      .logprobs = true,

@@ -364,10 +364,14 @@ TEST_CASE("a check of a Messages request shows the client's own image blocks", "
                      {"max_tokens", 9},
                      {"system", "be kind"},
                      {"messages", json::array({user({first, second, text_block("harmful?")})})},
-                     {"temperature", 0.0}});
+                     {"temperature", 0.0},
+                     {"thinking", {{"type", "disabled"}}}});
   const json recheck =
       asked(*chat, TextRequest{ecso::close_eyes(ecso::ask({}, "harmful?"), {}), {.step = Step::recheck, .model = "judge"}});
-  CHECK(recheck == json{{"model", "judge"}, {"max_tokens", 4096}, {"messages", json::array({user("harmful?")})}});
+  CHECK(recheck == json{{"model", "judge"},
+                        {"max_tokens", 4096},
+                        {"messages", json::array({user("harmful?")})},
+                        {"thinking", {{"type", "disabled"}}}});
 }
 
 TEST_CASE("a check of a Messages request follows the dialect", "[gateway][anthropic_chat]") {

@@ -125,7 +125,12 @@ class ChatUpstream {
     const bool is_messages = connection.last_head().starts_with("POST /v1/messages");
     const ServerKind& kind = is_messages ? static_cast<const ServerKind&>(messages_) : chat_;
     const std::string body = connection.last_body();
-    if (step != Step::answer) return connection.send(http_response(200, kind.whole(text_of(step, body), Ending::stop)));
+    if (step != Step::answer) {
+      std::string whole = kind.whole(text_of(step, body), Ending::stop);
+      const bool tells_figures = !is_messages && body.find(R"("logprobs":true)") != body.npos;
+      if (tells_figures) whole = with_logprobs(whole, text_of(step, body));
+      return connection.send(http_response(200, whole));
+    }
     if (!kind.wants_stream({0, {}, body})) return connection.send(http_response(200, kind.whole(options_.answer, Ending::stop)));
     std::string start{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"};
     if (const std::string opening = kind.opening(); !opening.empty()) start += chunk(opening);
@@ -143,6 +148,13 @@ class ChatUpstream {
     const auto parts = kind.messages("", Ending::stop, {});
     for (std::size_t i = 2; i < parts.size(); ++i) end += kind.frame(parts[i]);
     return connection.send(chunk(end + kind.end_mark()) + chunk(""));
+  }
+
+  [[nodiscard]] static std::string with_logprobs(const std::string& whole, const std::string& word) {
+    auto reply = nlohmann::json::parse(whole);
+    const nlohmann::json token{{"token", word}, {"logprob", -0.01}, {"top_logprobs", nlohmann::json::array()}};
+    reply["choices"][0]["logprobs"] = {{"content", {token}}};
+    return reply.dump();
   }
 
   [[nodiscard]] std::string text_of(Step step, const std::string& body) const {

@@ -83,7 +83,7 @@ void add_serve(CLI::App& app) {
   add("--policy", "policy", "P", "production (default), paper, or a TOML or JSON file; see `ecso policy --help`");
   add("--config", "config", "FILE", "Configuration file (TOML)");
   add("--dialect", "dialect", "D",
-      "What the upstream understands: auto (default: it is asked), plain, llama-server, vllm, sglang or openai");
+      "What the upstream understands: auto (default: it is asked), plain, llama-server, vllm, sglang, ollama or openai");
   add("--api-key-file", "api_key_file", "FILE", "File that holds the upstream's key; or set ECSO_API_KEY");
   add("--client-keys", "client_keys", "FILE", "Keys that clients may come in with; see `ecso hash-key --help`");
   add("--stream", "stream", "MODE",

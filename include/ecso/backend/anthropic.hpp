@@ -1,10 +1,12 @@
 #pragma once
 
 #include <ecso/backend/anthropic_wire.hpp>
+#include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/learned_dialects.hpp>
 #include <ecso/core/backend.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/request.hpp>
+#include <ecso/core/step_requests.hpp>
 #include <ecso/error.hpp>
 #include <ecso/http/client.hpp>
 #include <ecso/http/model_call.hpp>
@@ -32,7 +34,8 @@ struct AnthropicOptions {
 };
 
 /// A model behind Anthropic's Messages API, or a server that speaks it, such as llama-server. Thread safe; calls run side by
-/// side. If the model refuses temperature and top_p, they are left out from then on, and the call made again without them.
+/// side. What the model refuses (temperature and top_p, the word that a check is not to think) is left out from then on, and the
+/// call made again without it; a model that was cut in its thoughts gets room for them.
 /// Answers are streamed, but for those of a handful of tokens, so that a server stops where a caller goes away.
 ///
 ///     ecso::AnthropicBackend model{{.base_url = "http://127.0.0.1:8080", .model = "tiny"}};
@@ -86,15 +89,28 @@ class AnthropicBackend final : public MllmBackend {
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
-    const AnthropicDialect dialect = learned_.of(model);
-    try {
-      return call_once(request, dialect, context);
-    } catch (const Error& error) {
-      const auto plainer = anthropic_fallback(dialect, request.options, error);
-      if (!plainer) throw;
-      Reply reply = call_once(request, *plainer, context);
-      learned_.learn(model, 0, *plainer);
-      return reply;
+    AnthropicDialect dialect = learned_.of(model);
+    const AnthropicDialect known = dialect;
+    if (!asks_for_verdict(request.options.step) || !dialect.thinks_first) return call(request, model, dialect, known, context);
+    Request roomy = request;
+    give_room_to_think(roomy.options, 0);
+    return call(roomy, model, dialect, known, context);
+  }
+
+  template <typename Request>
+  [[nodiscard]] Reply call(const Request& request, const std::string& model, AnthropicDialect dialect,
+                           const AnthropicDialect& known, const CallContext& context) {
+    for (;;) {
+      try {
+        Reply reply = call_once(request, dialect, context);
+        if (lesson_of(request.options, reply).thinks_first) dialect.thinks_first = true;
+        if (dialect != known) learned_.learn(model, 0, dialect);
+        return reply;
+      } catch (const Error& error) {
+        auto plainer = anthropic_fallback(dialect, request.options, error);
+        if (!plainer) throw;
+        dialect = *std::move(plainer);
+      }
     }
   }
 

@@ -34,7 +34,9 @@ struct AnthropicDialect {
   /// Marks the end of the images for the server's prompt cache, so that answer and check read them once. Writing to the cache
   /// costs a quarter more than reading anew, finding them there a tenth of it.
   bool cache_images = true;
-  bool sampling = true;  ///< Sends temperature and top_p. Newer models refuse them.
+  bool sampling = true;       ///< Sends temperature and top_p. Newer models refuse them.
+  bool no_thoughts = true;    ///< Tells checks' models not to think, also where `extra` has them think. Some refuse that.
+  bool thinks_first = false;  ///< Whether checks need room for thoughts (`give_room_to_think`), as some did when asked.
   /// A JSON object, or null for none. Its members go at the end of each request, and in place of one of the same name; it cannot
   /// replace the messages.
   nlohmann::ordered_json extra = nullptr;
@@ -72,7 +74,8 @@ class AnthropicWriter {
         dialect_{dialect},
         model_{options.model.empty() ? model : std::string_view{options.model}},
         delivery_{delivery},
-        extra_{extra_members(dialect.extra)} {}
+        thoughts_{asks_for_verdict(options.step) && dialect.no_thoughts ? Thoughts::off : Thoughts::as_they_come},
+        extra_{extra_members(thoughts_ == Thoughts::off ? without_thinking(dialect.extra) : dialect.extra)} {}
 
   template <typename Request>
   void write(JsonOut& out, const Request& request) const {
@@ -95,6 +98,13 @@ class AnthropicWriter {
   }
 
  private:
+  enum class Thoughts { as_they_come, off };
+
+  [[nodiscard]] static nlohmann::ordered_json without_thinking(nlohmann::ordered_json extra) {
+    if (extra.is_object()) extra.erase("thinking");
+    return extra;
+  }
+
   [[nodiscard]] bool is_replaced(std::string_view field) const {
     return dialect_.extra.is_object() && dialect_.extra.contains(field);
   }
@@ -154,6 +164,7 @@ class AnthropicWriter {
     }
     if (!sampling.stop.empty() && begin(out, "stop_sequences")) out.strings(sampling.stop);
     if (delivery_.stream && begin(out, "stream")) out.raw("true");
+    if (thoughts_ == Thoughts::off) out.raw(R"(,"thinking":{"type":"disabled"})");
     if (!extra_.empty()) out.raw(",").raw(extra_);
   }
 
@@ -161,6 +172,7 @@ class AnthropicWriter {
   const AnthropicDialect& dialect_;
   std::string_view model_;
   AnthropicDelivery delivery_;
+  Thoughts thoughts_;
   std::string extra_;
 };
 
@@ -268,12 +280,18 @@ class AnthropicUsage {
   return detail::anthropic_request_body(request, dialect, model, delivery);
 }
 
-/// The dialect to try after a server refused a request: without temperature and top_p, if one of them was sent and the message
-/// names it. Nothing if the error is about something else. Pure.
+/// The dialect to try after a server refused a request: without temperature and top_p, or without the word on thinking, if it
+/// was sent and the message names it. Nothing if the error is about something else. Pure.
 /// @param options of the request that was refused.
 [[nodiscard]] inline std::optional<AnthropicDialect> anthropic_fallback(const AnthropicDialect& dialect,
                                                                         const CallOptions& options, const Error& error) {
-  if (!dialect.sampling || !may_be_about_fields(error)) return std::nullopt;
+  if (!may_be_about_fields(error)) return std::nullopt;
+  if (asks_for_verdict(options.step) && dialect.no_thoughts && detail::names_field(error.message(), "thinking")) {
+    AnthropicDialect plainer = dialect;
+    plainer.no_thoughts = false;
+    return plainer;
+  }
+  if (!dialect.sampling) return std::nullopt;
   const Sampling& sampling = options.sampling;
   const bool is_about_sampling = (sampling.temperature && detail::names_field(error.message(), "temperature")) ||
                                  (sampling.top_p && detail::names_field(error.message(), "top_p"));

@@ -46,6 +46,7 @@ class ByStep final : public MllmBackend {
             .prefix_cache = !is_elsewhere && check.prefix_cache,
             .checks_elsewhere = is_elsewhere || check.checks_elsewhere,
             .check_vision = check.vision && check.check_vision,
+            .may_cut = check.may_cut,
             .context_tokens = check.context_tokens};
   }
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/gemini_wire.hpp>
 #include <ecso/backend/learned_dialects.hpp>
 #include <ecso/core/backend.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/request.hpp>
+#include <ecso/core/step_requests.hpp>
 #include <ecso/error.hpp>
 #include <ecso/http/client.hpp>
 #include <ecso/http/model_call.hpp>
@@ -30,8 +32,9 @@ struct GeminiOptions {
   HttpOptions http = {};
 };
 
-/// A model behind the Gemini API. Thread safe; calls run side by side. If the model refuses log-probabilities or forced choices,
-/// they are left out from then on, and the call made again without them. Answers are streamed, but for those of a handful of
+/// A model behind the Gemini API. Thread safe; calls run side by side. If the model refuses or ignores log-probabilities, forced
+/// choices or a budget of no thoughts, they are left out from then on, and the call made again without them; a model that was cut
+/// in its thoughts gets room for them. Answers are streamed, but for those of a handful of
 /// tokens. A prompt that Gemini's own filter blocks is an Error (bad_reply).
 ///
 ///     ecso::GeminiBackend model{{.base_url = "https://generativelanguage.googleapis.com", .model = "gemini-2.5-flash",
@@ -90,17 +93,35 @@ class GeminiBackend final : public MllmBackend {
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
     GeminiDialect dialect = learned_.of(model);
-    bool has_fallen_back = false;
+    const GeminiDialect known = dialect;
+    if (!asks_for_verdict(request.options.step) || !dialect.thinks_first) return call(request, model, dialect, known, context);
+    Request roomy = request;
+    give_room_to_think(roomy.options, 0);
+    return call(roomy, model, dialect, known, context);
+  }
+
+  static void learn_from(GeminiDialect& dialect, CallOptions options, const Reply& reply) {
+    if (!dialect.choices) options.choices.clear();
+    if (!dialect.logprobs) options.top_logprobs = 0;
+    const CheckLesson lesson = lesson_of(options, reply);
+    if (lesson.ignored_choices) dialect.choices = false;
+    if (lesson.ignored_logprobs) dialect.logprobs = false;
+    if (lesson.thinks_first) dialect.thinks_first = true;
+  }
+
+  template <typename Request>
+  [[nodiscard]] Reply call(const Request& request, const std::string& model, GeminiDialect dialect, const GeminiDialect& known,
+                           const CallContext& context) {
     for (;;) {
       try {
         Reply reply = call_once(request, dialect, context);
-        if (has_fallen_back) learned_.learn(model, 0, dialect);
+        learn_from(dialect, request.options, reply);
+        if (dialect != known) learned_.learn(model, 0, dialect);
         return reply;
       } catch (const Error& error) {
         auto plainer = gemini_fallback(dialect, request.options, error);
         if (!plainer) throw;
         dialect = *std::move(plainer);
-        has_fallen_back = true;
       }
     }
   }

@@ -33,8 +33,10 @@ namespace ecso {
 
 /// What Gemini is told beside the request itself.
 struct GeminiDialect {
-  bool logprobs = false;  ///< Asks for log-probabilities where a request wants them. Most models refuse.
-  bool choices = true;    ///< Forces `CallOptions::choices` by an enumeration as response schema.
+  bool logprobs = false;      ///< Asks for log-probabilities where a request wants them. Most models refuse.
+  bool choices = true;        ///< Forces `CallOptions::choices` by an enumeration as response schema.
+  bool no_thoughts = true;    ///< Gives the thoughts of checks a budget of 0 tokens. Some models refuse.
+  bool thinks_first = false;  ///< Whether checks need room for thoughts (`give_room_to_think`), as some did when asked.
   /// A JSON object, or null for none: more members of `generationConfig`, in place of ours of the same name. A model that thinks
   /// needs some here where answers are to be short, as its thoughts count against the limit of tokens:
   /// `{{"thinkingConfig", {{"thinkingBudget", 0}}}}`.
@@ -146,6 +148,7 @@ class GeminiWriter {
       if (begin("responseMimeType")) out.raw("\"text/x.enum\"");
       if (begin("responseSchema")) out.raw(R"({"type":"STRING","enum":)").strings(options_.choices).raw("}");
     }
+    if (asks_for_verdict(options_.step) && dialect_.no_thoughts && begin("thinkingConfig")) out.raw(R"({"thinkingBudget":0})");
     if (!config_.empty()) out.raw(comma).raw(config_);
   }
 
@@ -250,9 +253,10 @@ class GeminiReader {
   [[nodiscard]] bool has_candidate() const noexcept { return has_candidate_; }
   [[nodiscard]] const Reply& reply() const noexcept { return reply_; }
 
-  /// @throws Error (bad_reply) if there is no text, which says why.
+  /// @throws Error (bad_reply) if there is no text though it was not cut, which says why.
   [[nodiscard]] Reply finish() && {
-    if (!reply_.text.empty() || reason_.empty()) return require_text(std::move(reply_));
+    const bool may_be_empty = reply_.finish_reason == FinishReason::length;
+    if (!reply_.text.empty() || may_be_empty || reason_.empty()) return require_text(std::move(reply_));
     std::string message = "empty content (finish reason: " + excerpt_of(reason_, key_) + ")";
     if (thoughts_ > 0) message += " after " + std::to_string(thoughts_) + " tokens of thoughts";
     throw Error{Errc::bad_reply, std::move(message)};
@@ -324,8 +328,8 @@ class GeminiReader {
   return detail::gemini_request_body(request, dialect);
 }
 
-/// The dialect to try after a server refused a request: without log-probabilities or forced choices, if they were sent and the
-/// message names them. Nothing if the error is about something else. Pure.
+/// The dialect to try after a server refused a request: without log-probabilities, forced choices or the thoughts' budget, if
+/// they were sent and the message names them. Nothing if the error is about something else. Pure.
 /// @param options of the request that was refused.
 [[nodiscard]] inline std::optional<GeminiDialect> gemini_fallback(const GeminiDialect& dialect, const CallOptions& options,
                                                                   const Error& error) {
@@ -337,6 +341,14 @@ class GeminiReader {
       (is_named("logprobs") || is_named("responselogprobs") || is_named("response_logprobs"))) {
     plainer.logprobs = false;
     return plainer;
+  }
+  if (asks_for_verdict(options.step) && dialect.no_thoughts) {
+    for (const std::string_view word :
+         {"thinkingconfig", "thinkingbudget", "thinking_config", "thinking_budget", "thinking", "budget"}) {
+      if (!is_named(word)) continue;
+      plainer.no_thoughts = false;
+      return plainer;
+    }
   }
   if (options.choices.empty() || !dialect.choices) return std::nullopt;
   for (const std::string_view field : {"response_mime_type", "responsemimetype", "response_schema", "responseschema", "enum"}) {

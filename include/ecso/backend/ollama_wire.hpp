@@ -4,6 +4,7 @@
 /// Source: Ollama API documentation, "Generate a chat completion"; its ChatRequest and ChatResponse.
 
 #include <ecso/backend/framing.hpp>
+#include <ecso/backend/openai_fallback.hpp>
 #include <ecso/backend/openai_request.hpp>
 #include <ecso/core/conversation.hpp>
 #include <ecso/core/image.hpp>
@@ -29,15 +30,22 @@
 namespace ecso {
 
 /// What Ollama is told beside the request itself.
+///
+/// A choice is forced by a JSON schema, so the word that is drawn stands behind a quote: not the likeliest one of those that the
+/// model would say, whose log-probabilities then contradict it. A request gets the one or the other.
 struct OllamaDialect {
   /// Whether a model that can think does so before it answers, which costs tokens of the answer's limit. Not set: the server's
   /// way, which is that it does.
   std::optional<bool> think = false;
+  std::optional<bool> check_thinks = false;  ///< The same of checks, whose verdict is one word.
   int num_ctx = 0;  ///< The context's size in tokens; 0: the server's, which may be too small for an image and a long answer.
   /// How long the model stays in memory after a call; negative: for ever. Not set: the server's 5 minutes.
   std::optional<std::chrono::seconds> keep_alive = std::nullopt;
   /// A JSON object, or null for none: more members of `options`, in place of ours of the same name.
   nlohmann::ordered_json model_options = nullptr;
+  bool logprobs = true;       ///< Asks for log-probabilities where a request wants them: 0.12.11 and later; older ones ignore it.
+  bool choices = true;        ///< Forces `CallOptions::choices`, but for requests whose log-probabilities are asked for.
+  bool thinks_first = false;  ///< Whether checks need room for thoughts (`give_room_to_think`), as some did when asked.
 
   bool operator==(const OllamaDialect&) const = default;
 };
@@ -46,6 +54,11 @@ struct OllamaDialect {
 struct OllamaDelivery {
   bool stream = false;  ///< Piece by piece, one JSON a line.
 };
+
+/// Whether a request's answer is held to its choices.
+[[nodiscard]] inline bool forces_choice(const CallOptions& options, const OllamaDialect& dialect) noexcept {
+  return !options.choices.empty() && dialect.choices && !(options.top_logprobs > 0 && dialect.logprobs);
+}
 
 namespace detail {
 
@@ -67,14 +80,19 @@ class OllamaWriter {
       write_turn(out, message);
       out.raw("}");
     }
+    write_end(out);
+  }
+
+  /// What follows the messages.
+  void write_end(JsonOut& out) const {
     // Silence is no way to say that a prompt was too long: a check could lose the very answer that it is about.
     out.raw(R"(],"truncate":false,"shift":false,"stream":)").raw(delivery_.stream ? "true" : "false");
-    if (dialect_.think) out.raw(",\"think\":").raw(*dialect_.think ? "true" : "false");
+    const std::optional<bool> think = asks_for_verdict(options_.step) ? dialect_.check_thinks : dialect_.think;
+    if (think) out.raw(",\"think\":").raw(*think ? "true" : "false");
     if (dialect_.keep_alive) out.raw(",\"keep_alive\":").number(dialect_.keep_alive->count());
-    if (options_.top_logprobs > 0) {
-      out.raw(R"(,"logprobs":true,"top_logprobs":)").number(std::min(options_.top_logprobs, 20));
-    }
-    if (!options_.choices.empty()) out.raw(R"(,"format":{"type":"string","enum":)").strings(options_.choices).raw("}");
+    const bool wants_logprobs = options_.top_logprobs > 0 && dialect_.logprobs;
+    if (wants_logprobs) out.raw(R"(,"logprobs":true,"top_logprobs":)").number(std::min(options_.top_logprobs, 20));
+    if (forces_choice(options_, dialect_)) out.raw(R"(,"format":{"type":"string","enum":)").strings(options_.choices).raw("}");
     out.raw(",\"options\":{");
     write_model_options(out);
     out.raw("}}");
@@ -161,6 +179,7 @@ class OllamaReader {
                       .completion_tokens = count_of(member(json, "eval_count"))};
     }
     const Json& said = member(json, "message");
+    if (const Json& calls = member(said, "tool_calls"); calls.is_array() && !calls.empty()) calls_tool_ = true;
     has_thoughts_ = has_thoughts_ || !text_of(member(said, "thinking")).empty();
     std::string text{text_of(member(said, "content"))};
     reply_.text += text;
@@ -170,13 +189,17 @@ class OllamaReader {
   [[nodiscard]] bool is_done() const noexcept { return is_done_; }
 
   /// @throws Error (bad_reply) if the answer is not at its end, or empty.
-  [[nodiscard]] Reply finish() && {
+  [[nodiscard]] Reply finish() && { return require_text(std::move(*this).whole()); }
+
+  /// The same, but the text may be empty.
+  [[nodiscard]] Reply whole() && {
     if (!is_done_) {
       throw Error{Errc::bad_reply,
                   "the reply ended before the answer did, after " + std::to_string(reply_.text.size()) + " bytes of its text"};
     }
     reply_.counts = {.prompt = reply_.usage.prompt_tokens, .text = has_thoughts_ ? 0 : reply_.usage.completion_tokens};
-    return require_text(std::move(reply_));
+    if (calls_tool_) reply_.finish_reason = FinishReason::other;
+    return std::move(reply_);
   }
 
  private:
@@ -194,6 +217,7 @@ class OllamaReader {
   Secret key_;
   Reply reply_;
   bool has_thoughts_ = false;
+  bool calls_tool_ = false;
   bool is_done_ = false;
 };
 
@@ -216,6 +240,28 @@ class OllamaReader {
 [[nodiscard]] inline std::string ollama_request_body(const TextRequest& request, const OllamaDialect& dialect = {},
                                                      std::string_view model = {}, const OllamaDelivery& delivery = {}) {
   return detail::ollama_request_body(request, dialect, model, delivery);
+}
+
+/// The dialect to try after a server refused a request: without the optional field that its message names. Nothing if the error
+/// is not about one that was sent. Pure.
+/// @param options of the request that was refused.
+[[nodiscard]] inline std::optional<OllamaDialect> ollama_fallback(const OllamaDialect& dialect, const CallOptions& options,
+                                                                  const Error& error) {
+  if (!may_be_about_fields(error)) return std::nullopt;
+  const auto is_named = [&](std::string_view field) { return detail::names_field(error.message(), field); };
+  OllamaDialect plainer = dialect;
+  if (options.top_logprobs > 0 && dialect.logprobs && (is_named("logprobs") || is_named("top_logprobs"))) {
+    plainer.logprobs = false;
+    return plainer;
+  }
+  if (forces_choice(options, dialect) && is_named("format")) {
+    plainer.choices = false;
+    return plainer;
+  }
+  std::optional<bool>& think = asks_for_verdict(options.step) ? plainer.check_thinks : plainer.think;
+  if (!think || !(is_named("think") || is_named("thinking"))) return std::nullopt;
+  think.reset();
+  return plainer;
 }
 
 /// Reads the body of a successful response: the message's text without its thoughts, and all that goes with it. The API does not

@@ -1,13 +1,14 @@
 #pragma once
 
+#include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/learned_dialects.hpp>
+#include <ecso/backend/ollama_own_calls.hpp>
+#include <ecso/backend/ollama_wire.hpp>
 #include <ecso/backend/openai_fallback.hpp>
 #include <ecso/backend/openai_wire.hpp>
 #include <ecso/backend/slot_pool.hpp>
 #include <ecso/core/backend.hpp>
-#include <ecso/core/read_verdict.hpp>
 #include <ecso/core/request.hpp>
-#include <ecso/core/step_requests.hpp>
 #include <ecso/error.hpp>
 #include <ecso/http/client.hpp>
 #include <ecso/http/model_call.hpp>
@@ -58,8 +59,10 @@ struct OpenAiOptions {
 
 /// A model behind an OpenAI-compatible HTTP server: llama-server, vLLM, OpenAI and the like. Thread safe; calls run side by side.
 /// An optional field that the server refuses (log-probabilities, forced choices, seed and the like) is left out for that model in
-/// the next ten minutes, and the call made again without it; a model that thinks before its verdicts gets room for them. Where
-/// the dialect has slots and their number is known, a query leases one for all its calls.
+/// the next ten minutes, and the call made again without it; so is one that it turns out to ignore. A model that thinks before
+/// its verdicts gets room for them, and so does one whose verdicts are words alone. Where the dialect has slots and their number
+/// is known, a query leases one for all its calls. Of an Ollama server, checks, captions and answers without the image take its
+/// own API, which cuts nothing (`OwnCalls`).
 ///
 ///     ecso::OpenAiBackend model{{.base_url = "http://127.0.0.1:8080", .dialect = ecso::llama_server_dialect()}};
 class OpenAiBackend final : public MllmBackend {
@@ -95,6 +98,7 @@ class OpenAiBackend final : public MllmBackend {
         .streaming = true,
         .prefix_cache = options_.dialect.prefix_cache,
         .slots = options_.slots,
+        .may_cut = options_.dialect.may_cut,
         .context_tokens = options_.dialect.context_tokens};
   }
 
@@ -114,14 +118,22 @@ class OpenAiBackend final : public MllmBackend {
     static Reply parse(std::string_view body, const Secret& key) { return parse_openai_reply(body, key); }
   };
 
+  struct OllamaFormat {
+    using Stream = OllamaStream;
+    static constexpr bool streams_events = false;
+    static Reply parse(std::string_view body, const Secret& key) { return parse_ollama_reply(body, key); }
+  };
+
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const SlotPool::Use slot = use_slot(context);
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
     OpenAiDialect dialect = learned_.of(model);
-    if (asks_for_verdict(request.options.step) && dialect.thinks_first) {
+    CallOptions fitted = request.options;
+    fit_check(fitted, dialect);
+    if (fitted != request.options) {
       Request roomy = request;
-      give_room_to_think(roomy.options, dialect.context_tokens);
+      roomy.options = std::move(fitted);
       return call(roomy, model, std::move(dialect), slot.slot(), context);
     }
     return call(request, model, std::move(dialect), slot.slot(), context);
@@ -134,13 +146,11 @@ class OpenAiBackend final : public MllmBackend {
     for (;;) {
       try {
         Reply reply = call_once(request, dialect, slot, context);
-        if (asks_for_verdict(request.options.step) && was_cut_in_thoughts(reply.text, reply.finish_reason)) {
-          dialect.thinks_first = true;
-        }
+        learn_from_check(dialect, request.options, reply);
         learned_.learn(model, shape, dialect);
         return reply;
       } catch (const Error& error) {
-        auto plainer = openai_fallback(dialect, request.options, error);
+        auto plainer = openai_fallback(dialect, request.options, error, model);
         if (!plainer && may_be_about_fields(error) && !learned_.has_answered(model, shape)) plainer = plain_dialect(dialect);
         if (!plainer || *plainer == dialect) throw;
         dialect = *std::move(plainer);
@@ -170,6 +180,7 @@ class OpenAiBackend final : public MllmBackend {
   [[nodiscard]] Reply call_once(const Request& request, const OpenAiDialect& dialect, std::optional<int> slot,
                                 const CallContext& context) {
     const bool stream = wants_stream(request.options, dialect, context);
+    if (takes_ollama_chat(request.options.step, dialect.own_calls)) return call_ollama(request, dialect, context);
     ModelCall model_call{.url = url_,
                          .body = openai_request_body(request, dialect, options_.model, {.stream = stream, .slot = slot}),
                          .headers = model_call_headers(stream),
@@ -179,6 +190,29 @@ class OpenAiBackend final : public MllmBackend {
     const bool is_wrapped = !request.options.choices.empty() && dialect.choices == ChoiceStyle::response_format;
     if (is_wrapped) reply.text = openai_choice(std::move(reply.text));
     return reply;
+  }
+
+  template <typename Request>
+  [[nodiscard]] Reply call_ollama(const Request& request, const OpenAiDialect& dialect, const CallContext& context) {
+    const OllamaDialect own = ollama_dialect_of(dialect, request.options.step);
+    const bool is_forced = forces_choice(request.options, own);
+    CallContext watched = context;
+    if (is_forced) watched.on_text = nullptr;  // the text is the choice inside the JSON
+    const bool stream = wants_stream(request.options, dialect, watched);
+    ModelCall model_call{.url = ollama_url(),
+                         .body = ollama_request_body(request, own, options_.model, {.stream = stream}),
+                         .headers = {{"Content-Type", "application/json"}, {"Accept", "application/x-ndjson, application/json"}},
+                         .stream = stream};
+    if (!options_.key.empty()) model_call.headers.push_back(key_header_of(options_.key_header, options_.key));
+    Reply reply = make_model_call<OllamaFormat>(client_, model_call, options_.key, watched);
+    if (!is_forced) return reply;
+    reply.text = ollama_choice(std::move(reply.text));
+    if (context.on_text) context.on_text(reply.text);
+    return reply;
+  }
+
+  [[nodiscard]] Url ollama_url() const {
+    return url_.without_path_end("/chat/completions").without_path_end("/v1").with_query({}).with_path("/api/chat");
   }
 
   [[nodiscard]] static bool wants_stream(const CallOptions& options, const OpenAiDialect& dialect, const CallContext& context) {

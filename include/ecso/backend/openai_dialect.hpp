@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ecso {
@@ -16,6 +17,9 @@ enum class ChoiceStyle {
   regex,               ///< `regex`: SGLang.
   /// `response_format` with a JSON schema: OpenAI and many others. The reply is `{"answer":"…"}`; see `openai_choice`.
   response_format,
+  /// `format` with a JSON schema, in Ollama's own API. The reply is a JSON string, whose quote moves the word that is drawn:
+  /// where log-probabilities are asked for, the choices are left out.
+  format,
 };
 
 /// Whether a server gives log-probabilities.
@@ -35,15 +39,25 @@ enum class SlotStyle {
 
 /// How a check's model is told to give its verdict without thinking first.
 enum class ThinkingSwitch {
-  none,             ///< Not at all.
-  enable_thinking,  ///< `chat_template_kwargs.enable_thinking`: llama-server, vLLM, SGLang. Templates that do not know it ignore
-                    ///< it.
+  none,              ///< Not at all.
+  enable_thinking,   ///< `chat_template_kwargs.enable_thinking`: llama-server, vLLM, SGLang. Templates that do not know it ignore
+                     ///< it.
+  reasoning_effort,  ///< `reasoning_effort`: OpenAI; see `OpenAiDialect::reasoning_effort`.
+  think,             ///< `think: false`, in Ollama's own API.
 };
 
 /// How a server is told not to cut a prompt that it has no room for.
 enum class CutSwitch {
   none,        ///< Not at all.
   transforms,  ///< `transforms: []`: OpenRouter, which would cut the middle out.
+};
+
+/// Which API of a server takes the calls that the method adds to a chat.
+enum class OwnCalls {
+  same_api,          ///< The one that the chat takes.
+  chat_completions,  ///< Chat completions for checks and captions of a chat that takes another: they have log-probabilities and
+                     ///< forced choices.
+  ollama_chat,       ///< `/api/chat` beside "/v1", which can be told not to cut a prompt: Ollama.
 };
 
 /// When a reply is streamed though nobody asked to see it come.
@@ -61,7 +75,12 @@ struct OpenAiDialect {
   StreamUse stream = StreamUse::when_asked;
   ThinkingSwitch thinking = ThinkingSwitch::none;
   CutSwitch cutting = CutSwitch::none;
+  OwnCalls own_calls = OwnCalls::same_api;
+  /// Where `thinking` says so, how much a check's model may think: "none", "minimal", "low". Empty: the least that the model's
+  /// name promises (`least_reasoning_effort`).
+  std::string reasoning_effort = {};
   bool prefix_cache = false;  ///< Whether the server reads only what is new of a prompt that begins like one before.
+  bool may_cut = true;        ///< As in Capabilities: so of a server that is not known to refuse.
   int context_tokens = 0;     ///< As in Capabilities.
   bool thinks_first = false;  ///< Whether its checks need room for thoughts (`give_room_to_think`), as some did when it was
                               ///< asked.
@@ -81,7 +100,9 @@ struct OpenAiDialect {
           .slots = SlotStyle::id_slot,
           .stream = StreamUse::long_answers,
           .thinking = ThinkingSwitch::enable_thinking,
+          .own_calls = OwnCalls::chat_completions,
           .prefix_cache = true,
+          .may_cut = false,
           .extra = {{"cache_prompt", true}}};
 }
 
@@ -90,18 +111,47 @@ struct OpenAiDialect {
   return {.choices = ChoiceStyle::structured_outputs,
           .logprobs = LogprobStyle::top_logprobs,
           .thinking = ThinkingSwitch::enable_thinking,
-          .prefix_cache = true};
+          .own_calls = OwnCalls::chat_completions,
+          .prefix_cache = true,
+          .may_cut = false};
 }
 
 /// SGLang.
 [[nodiscard]] inline OpenAiDialect sglang_dialect() {
-  return {.choices = ChoiceStyle::regex, .logprobs = LogprobStyle::top_logprobs, .thinking = ThinkingSwitch::enable_thinking};
+  return {.choices = ChoiceStyle::regex,
+          .logprobs = LogprobStyle::top_logprobs,
+          .thinking = ThinkingSwitch::enable_thinking,
+          .own_calls = OwnCalls::chat_completions,
+          .may_cut = false};
+}
+
+/// Ollama from 0.12.11 on. Only the chat itself takes `/v1`, which cuts a prompt that it has no room for without a word.
+[[nodiscard]] inline OpenAiDialect ollama_dialect() {
+  return {.choices = ChoiceStyle::format,
+          .logprobs = LogprobStyle::top_logprobs,
+          .thinking = ThinkingSwitch::think,
+          .own_calls = OwnCalls::ollama_chat,
+          .prefix_cache = true,
+          .may_cut = false};
 }
 
 /// OpenAI itself. A check asks for one word and reads its log-probabilities: a forced choice would be JSON, whose first token
 /// says nothing.
 [[nodiscard]] inline OpenAiDialect openai_dialect() {
-  return {.logprobs = LogprobStyle::top_logprobs, .token_limit = TokenLimitField::max_completion_tokens};
+  return {.logprobs = LogprobStyle::top_logprobs,
+          .token_limit = TokenLimitField::max_completion_tokens,
+          .thinking = ThinkingSwitch::reasoning_effort,
+          .may_cut = false};
+}
+
+/// The least that a model of OpenAI's can be told to think, by its name: "none" of gpt-5.1 and later, "minimal" of gpt-5, "low"
+/// of the o-series and gpt-oss; empty for one that is not known to think.
+[[nodiscard]] inline std::string_view least_reasoning_effort(std::string_view model) noexcept {
+  if (const auto slash = model.rfind('/'); slash != model.npos) model.remove_prefix(slash + 1);
+  if (model.starts_with("gpt-5.")) return "none";
+  if (model.starts_with("gpt-5")) return "minimal";
+  const bool is_o_series = model.size() > 1 && model[0] == 'o' && model[1] >= '1' && model[1] <= '9';
+  return is_o_series || model.starts_with("gpt-oss") ? "low" : "";
 }
 
 }  // namespace ecso

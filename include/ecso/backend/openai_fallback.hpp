@@ -27,6 +27,13 @@ namespace detail {
   return false;
 }
 
+/// After a model refused how little it was to think: the next effort that some have for their least, then none is named.
+inline void ask_for_more_thought(OpenAiDialect& dialect, std::string_view model) {
+  const std::string_view refused = dialect.reasoning_effort.empty() ? least_reasoning_effort(model) : dialect.reasoning_effort;
+  dialect.reasoning_effort = refused == "none" ? "minimal" : refused == "minimal" ? "low" : "";
+  if (dialect.reasoning_effort.empty()) dialect.thinking = ThinkingSwitch::none;
+}
+
 }  // namespace detail
 
 /// Whether an error may mean that the server does not know a field of the request.
@@ -38,7 +45,9 @@ namespace detail {
 [[nodiscard]] inline OpenAiDialect plain_dialect(const OpenAiDialect& dialect) {
   return {.token_limit = dialect.token_limit,
           .cutting = dialect.cutting,
+          .own_calls = dialect.own_calls,
           .prefix_cache = dialect.prefix_cache,
+          .may_cut = dialect.may_cut,
           .context_tokens = dialect.context_tokens,
           .thinks_first = dialect.thinks_first,
           .omit = {"stream_options", "seed"}};
@@ -47,8 +56,9 @@ namespace detail {
 /// The dialect to try after a server refused a request: without the optional field that its message names. Nothing if the error
 /// is not about one that was sent. Pure.
 /// @param options of the request that was refused.
+/// @param model that it asked where the options name none.
 [[nodiscard]] inline std::optional<OpenAiDialect> openai_fallback(const OpenAiDialect& dialect, const CallOptions& options,
-                                                                  const Error& error) {
+                                                                  const Error& error, std::string_view model = {}) {
   if (!may_be_about_fields(error)) return std::nullopt;
   const auto is_named = [&](std::string_view field) { return detail::names_field(error.message(), field); };
   OpenAiDialect plainer = dialect;
@@ -60,14 +70,22 @@ namespace detail {
   }
   if (!options.choices.empty() && dialect.choices != ChoiceStyle::none) {
     for (const std::string_view field :
-         {"grammar", "structured_outputs", "guided_choice", "regex", "response_format", "json_schema"}) {
-      if (!is_named(field)) continue;
+         {"grammar", "structured_outputs", "guided_choice", "regex", "response_format", "json_schema", "format"}) {
+      if (!is_named(field) || (field == "format" && dialect.choices != ChoiceStyle::format)) continue;
       plainer.choices = ChoiceStyle::none;
       return plainer;
     }
   }
   if (asks_for_verdict(options.step) && dialect.thinking != ThinkingSwitch::none &&
       (is_named("chat_template_kwargs") || is_named("enable_thinking"))) {
+    plainer.thinking = ThinkingSwitch::none;
+    return plainer;
+  }
+  if (asks_for_verdict(options.step) && dialect.thinking == ThinkingSwitch::reasoning_effort && is_named("reasoning_effort")) {
+    detail::ask_for_more_thought(plainer, options.model.empty() ? model : std::string_view{options.model});
+    return plainer;
+  }
+  if (asks_for_verdict(options.step) && dialect.thinking == ThinkingSwitch::think && is_named("think")) {
     plainer.thinking = ThinkingSwitch::none;
     return plainer;
   }

@@ -74,8 +74,10 @@ inline const std::vector<TextMessage>& messages_of(const TextRequest& request) {
 /// The members after the messages.
 class OptionsWriter {
  public:
-  OptionsWriter(const CallOptions& options, const OpenAiDialect& dialect, const OpenAiDelivery& delivery)
-      : options_{options}, dialect_{dialect}, delivery_{delivery} {
+  /// @param model that is asked; empty: the server's own.
+  OptionsWriter(const CallOptions& options, const OpenAiDialect& dialect, std::string_view model, const OpenAiDelivery& delivery)
+      : options_{options}, dialect_{dialect}, effort_{dialect.reasoning_effort}, delivery_{delivery} {
+    if (effort_.empty()) effort_ = least_reasoning_effort(model);
     if (dialect.choices == ChoiceStyle::grammar && !options.choices.empty()) grammar_ = choice_grammar(options.choices);
     extra_ = extra_members(dialect.extra);
   }
@@ -99,6 +101,9 @@ class OptionsWriter {
     if (asks_for_verdict(options_.step) && dialect_.thinking == ThinkingSwitch::enable_thinking) {
       if (begin(out, "chat_template_kwargs")) out.raw(R"({"enable_thinking":false})");
     }
+    if (asks_for_verdict(options_.step) && dialect_.thinking == ThinkingSwitch::reasoning_effort && !effort_.empty()) {
+      if (begin(out, "reasoning_effort")) out.string(effort_);
+    }
     if (asks_for_verdict(options_.step) && dialect_.cutting == CutSwitch::transforms && begin(out, "transforms")) out.raw("[]");
     if (delivery_.stream) {
       if (begin(out, "stream")) out.raw("true");
@@ -121,7 +126,8 @@ class OptionsWriter {
 
   void write_choices(JsonOut& out) const {
     switch (dialect_.choices) {
-      case ChoiceStyle::none: return;
+      case ChoiceStyle::none:
+      case ChoiceStyle::format: return;
       case ChoiceStyle::grammar:
         if (begin(out, "grammar")) out.string(grammar_);
         return;
@@ -145,6 +151,7 @@ class OptionsWriter {
 
   const CallOptions& options_;
   const OpenAiDialect& dialect_;
+  std::string_view effort_;
   const OpenAiDelivery& delivery_;
   std::string grammar_;
   std::string extra_;
@@ -171,7 +178,7 @@ template <typename Request>
                                               const OpenAiDelivery& delivery) {
   if (messages_of(request).empty()) throw Error{Errc::bad_input, "the conversation has no message"};
   if (!request.options.model.empty()) model = request.options.model;
-  const OptionsWriter options{request.options, dialect, delivery};
+  const OptionsWriter options{request.options, dialect, model, delivery};
   return written_json([&](JsonOut& out) { write_request(out, request, model, options); });
 }
 

@@ -5,6 +5,7 @@
 #include <ecso/detail/server_json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <optional>
@@ -22,6 +23,8 @@ struct OpenAiServerAnswers {
   std::string props = {};           ///< `GET /props`: llama-server.
   std::string version = {};         ///< `GET /version`: vLLM, SGLang.
   std::string ollama_version = {};  ///< `GET /api/version`: Ollama.
+  std::string ollama_loaded = {};   ///< `GET /api/ps`: Ollama.
+  std::string ollama_model = {};    ///< `POST /api/show` for the model that is used: Ollama.
 };
 
 /// An OpenAI-compatible server as it is known from its own answers.
@@ -58,6 +61,21 @@ namespace detail {
   return std::min(major, 1000) * 1000 + std::min(minor, 999);
 }
 
+/// Major, minor and patch number of "0.12.11-rc1", each at most 999; zeros of what has none.
+[[nodiscard]] inline std::array<int, 3> version_numbers(std::string_view text) {
+  if (text.starts_with('v')) text.remove_prefix(1);
+  std::array<int, 3> numbers{};
+  for (int& number : numbers) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{}) return numbers;
+    number = std::clamp(number, 0, 999);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (!text.starts_with('.')) return numbers;
+    text.remove_prefix(1);
+  }
+  return numbers;
+}
+
 /// JSON that may be anything; null if it is none.
 [[nodiscard]] inline Json json_or_null(std::string_view text) {
   const auto limit_depth = [](int depth, Json::parse_event_t, Json&) { return depth <= max_json_depth; };
@@ -68,6 +86,29 @@ namespace detail {
 [[nodiscard]] inline std::string short_text(const Json& json) {
   constexpr std::size_t longest = 200;
   return one_line(text_of(json), {}, longest);
+}
+
+inline void read_ollama(OpenAiServer& server, const OpenAiServerAnswers& answers, int most_tokens) {
+  server.name = "Ollama";
+  const Json answered = json_or_null(answers.ollama_version);
+  const Json& version = member(answered, "version");
+  server.version = short_text(version);
+  // Only one who has answered there takes checks beside /v1: of a proxy that has /v1 alone, nothing else is known.
+  if (!version.is_string()) return;
+  constexpr std::array has_logprobs{0, 12, 11};
+  server.dialect = ollama_dialect();
+  if (version_numbers(server.version) < has_logprobs) server.dialect.logprobs = LogprobStyle::none;
+  const Json shown = json_or_null(answers.ollama_model);
+  if (const Json& abilities = member(shown, "capabilities"); abilities.is_array()) {
+    server.vision = std::ranges::any_of(abilities, [](const Json& ability) { return text_of(ability) == "vision"; });
+  }
+  const Json loaded = json_or_null(answers.ollama_loaded);
+  const Json& models = member(loaded, "models");
+  if (!models.is_array() || server.models.size() != 1) return;
+  for (const Json& model : models) {
+    if (text_of(member(model, "name")) != server.models.front()) continue;
+    server.context_tokens = small_count_of(member(model, "context_length"), most_tokens);
+  }
 }
 
 }  // namespace detail
@@ -125,8 +166,7 @@ namespace detail {
     server.dialect = {.logprobs = LogprobStyle::top_logprobs};
   } else if (const detail::Json ollama = detail::json_or_null(answers.ollama_version);
              owner == "library" || member(ollama, "version").is_string()) {
-    server.name = "Ollama";
-    server.version = detail::short_text(member(ollama, "version"));
+    detail::read_ollama(server, answers, most_tokens);
   } else if (owner == "organization_owner") {
     server.name = "LM Studio";
   } else if (answers.host.ends_with(".openai.azure.com")) {

@@ -34,6 +34,8 @@ struct CallOptions {
   /// The conversation begins with the turns of the chat, which a backend may send just as the answer's call has sent them. Those
   /// of a caption are no more, and the last part of the last one is added to the chat's.
   bool continues_chat = false;
+  /// Two numbers around what a check quotes, which its reply is to give back; or none.
+  std::vector<std::string> marks = {};
   int top_logprobs = 0;  ///< Wish for that many alternatives a token with log-probabilities. Range 0 to 20; 0 asks for none.
 
   bool operator==(const CallOptions&) const = default;

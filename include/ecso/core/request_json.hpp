@@ -62,6 +62,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
                               {"concurrent", able.concurrent},
                               {"streaming", able.streaming},
                               {"prefix_cache", able.prefix_cache},
+                              {"may_cut", able.may_cut},
                               {"slots", able.slots},
                               {"context_tokens", able.context_tokens}};
   if (able.checks_elsewhere) json["checks_elsewhere"] = true;
@@ -79,6 +80,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   in.read("concurrent", able.concurrent);
   in.read_if("streaming", able.streaming);
   in.read_if("prefix_cache", able.prefix_cache);
+  in.read_if("may_cut", able.may_cut);
   in.read("slots", able.slots);
   in.read_if("context_tokens", able.context_tokens);
   in.read_if("checks_elsewhere", able.checks_elsewhere);
@@ -189,6 +191,7 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
   json["sampling"] = to_json(options.sampling);
   if (!options.choices.empty()) json["choices"] = options.choices;
   if (options.continues_chat) json["continues_chat"] = true;
+  if (!options.marks.empty()) json["marks"] = options.marks;
   if (options.top_logprobs != 0) json["top_logprobs"] = options.top_logprobs;
   return json;
 }

@@ -72,6 +72,7 @@ class FailoverBackend final : public MllmBackend {
              .checks_elsewhere = all.checks_elsewhere || one.checks_elsewhere,
              .check_vision = all.check_vision && one.check_vision,
              .slots = is_known ? all.slots + std::min(one.slots, std::numeric_limits<int>::max() - all.slots) : 0,
+             .may_cut = all.may_cut || one.may_cut,
              .context_tokens = is_room_known ? std::min(all.context_tokens, one.context_tokens) : 0};
     }
     return all;

@@ -20,6 +20,7 @@
 #include <ecso/gateway/client_images.hpp>
 #include <ecso/gateway/exact_names.hpp>
 #include <ecso/gateway/json_path.hpp>
+#include <ecso/gateway/own_calls.hpp>
 #include <ecso/gateway/readable.hpp>
 
 #include <algorithm>
@@ -116,11 +117,17 @@ class AnthropicChat final : public ClientChat {
   }
 
   [[nodiscard]] detail::Spliced ask(const ModelRequest& request, const OpenAiDialect& dialect) const override {
+    switch (own_calls_of(*this, options_of(request).step, dialect)) {
+      case OwnCalls::same_api: break;
+      case OwnCalls::chat_completions: return OwnCallWriter{model_, images_}.completions(request, dialect);
+      case OwnCalls::ollama_chat: return OwnCallWriter{model_, images_}.ollama(request, dialect);
+    }
     return std::visit([&](const auto& asked) { return asked_json(asked, dialect); }, request);
   }
 
   [[nodiscard]] detail::Spliced ask_elsewhere(const ModelRequest& request, const OpenAiDialect& dialect) const override {
-    return std::visit([&](const auto& asked) { return completions_json(asked, dialect); }, request);
+    const OwnCallWriter writer{{}, images_};
+    return dialect.own_calls == OwnCalls::ollama_chat ? writer.ollama(request, dialect) : writer.completions(request, dialect);
   }
 
   [[nodiscard]] std::unique_ptr<UpstreamAnswer> reader(bool stream) const override {
@@ -320,60 +327,9 @@ class AnthropicChat final : public ClientChat {
     }
     json.raw("]");
     write_sampling(json, options.sampling, dialect);
+    if (asks_for_verdict(options.step) && !is_taken(dialect, "thinking")) json.raw(R"(,"thinking":{"type":"disabled"})");
     if (const std::string extra = detail::extra_members(dialect.extra); !extra.empty()) json.raw(",").raw(extra);
     return std::move(json.raw("}"));
-  }
-
-  /// The request of the chat completions API.
-  template <typename Request>
-  [[nodiscard]] detail::Spliced completions_json(const Request& request, const OpenAiDialect& dialect) const {
-    const OpenAiDelivery whole{};
-    const detail::OptionsWriter writer{request.options, dialect, whole};
-    const std::string& model = request.options.model;
-    detail::Spliced json;
-    json.raw("{");
-    if (!model.empty() && !writer.is_replaced("model")) json.raw("\"model\":").string(model).raw(",");
-    std::string_view before = "\"messages\":[";
-    for (const auto& message : detail::messages_of(request)) {
-      json.raw(std::exchange(before, ",")).raw(R"({"role":")").raw(to_string(message.role)).raw(R"(","content":)");
-      write_completions_turn(json, message);
-      json.raw("}");
-    }
-    json.raw("]").with([&](detail::JsonOut& out) { writer.write(out); }).raw("}");
-    return json;
-  }
-
-  static void write_completions_turn(detail::Spliced& json, const TextMessage& message) { json.string(message.text); }
-
-  void write_completions_turn(detail::Spliced& json, const Message& message) const {
-    const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
-    if (std::ranges::all_of(message.parts, is_text)) {
-      json.with([&](detail::JsonOut& out) { detail::write_text_parts(out, message.parts); });
-      return;
-    }
-    std::string_view before = "[";
-    for (const Part& part : message.parts) {
-      json.raw(std::exchange(before, ","));
-      if (const auto* text = std::get_if<std::string>(&part)) {
-        json.raw(R"({"type":"text","text":)").string(*text).raw("}");
-      } else {
-        write_completions_image(json, std::get<Image>(part));
-      }
-    }
-    json.raw("]");
-  }
-
-  /// What stands for an image by its URL has that URL in its block alone.
-  void write_completions_image(detail::Spliced& json, const Image& image) const {
-    const detail::JsonText block{images_.part_of(image)};
-    const detail::JsonValue url = block.root()["source"]["url"];
-    json.raw(R"({"type":"image_url","image_url":{"url":)");
-    if (url) {
-      json.raw(url.raw());
-    } else {
-      json.raw("\"data:").raw(to_string(image.media_type())).raw(";base64,").range(image.base64()).raw("\"");
-    }
-    json.raw("}}");
   }
 
   template <typename Messages>

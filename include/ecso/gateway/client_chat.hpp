@@ -132,7 +132,7 @@ class ClientChat {
   /// (4) The client's request with the messages of `request`: every field goes on but `stream`, `stream_options` and `n`; no
   /// image does.
   [[nodiscard]] virtual detail::Spliced regenerate(const TextRequest& request) const = 0;
-  /// A check, recheck or caption.
+  /// A check, recheck or caption, by the API that `own_calls_of` names.
   [[nodiscard]] virtual detail::Spliced ask(const ModelRequest& request, const OpenAiDialect& dialect) const = 0;
   /// The same for a server of chat completions that is not the client's: names the model that `request` names, or none.
   [[nodiscard]] virtual detail::Spliced ask_elsewhere(const ModelRequest& request, const OpenAiDialect& dialect) const = 0;

@@ -44,23 +44,34 @@ class ClientImages {
     if (!is_listed_image_url(text, limits_.image_hosts)) {
       path.refuse("image URLs are not fetched; send the image in base64, or have the operator list the host");
     }
-    return add(stand_in, part, path);
+    Image image = add(stand_in, part, path);
+    parts_.back().url = text;
+    return image;
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return parts_.size(); }
 
   /// The part in which an image came. @throws Error (internal) if it is none of these.
-  [[nodiscard]] std::string_view part_of(const Image& image) const {
-    const auto part = std::ranges::find(parts_, image.identity(), &Part::identity);
-    if (part == parts_.end()) throw Error{Errc::internal, "a request has an image that the client did not send"};
-    return part->json;
+  [[nodiscard]] std::string_view part_of(const Image& image) const { return find(image).json; }
+
+  /// The URL that an image stands for; null of one whose bytes the client has sent. @throws Error (internal) as `part_of`.
+  [[nodiscard]] const std::string* url_of(const Image& image) const {
+    const std::string& url = find(image).url;
+    return url.empty() ? nullptr : &url;
   }
 
  private:
   struct Part {
     const void* identity;
     std::string_view json;
+    std::string url;
   };
+
+  [[nodiscard]] const Part& find(const Image& image) const {
+    const auto part = std::ranges::find(parts_, image.identity(), &Part::identity);
+    if (part == parts_.end()) throw Error{Errc::internal, "a request has an image that the client did not send"};
+    return *part;
+  }
 
   static void require_text(detail::JsonValue value, const JsonPath& path) {
     if (!value.is_string()) path.refuse(value ? "must be a string" : "is missing");
@@ -71,7 +82,7 @@ class ClientImages {
     if (parts_.size() >= limits_.max_images) path.refuse("more images than the limit of " + std::to_string(limits_.max_images));
     try {
       Image image = read();
-      parts_.push_back({image.identity(), part});
+      parts_.push_back({image.identity(), part, {}});
       return image;
     } catch (const Error& error) {
       if (error.code() != Errc::bad_input) throw;

@@ -16,6 +16,7 @@
 #include <ecso/gateway/openai_answer.hpp>
 #include <ecso/gateway/openai_answer_stream.hpp>
 #include <ecso/gateway/openai_turns.hpp>
+#include <ecso/gateway/own_calls.hpp>
 #include <ecso/gateway/readable.hpp>
 
 #include <algorithm>
@@ -109,11 +110,14 @@ class OpenAiChat final : public ClientChat {
   }
 
   [[nodiscard]] detail::Spliced ask(const ModelRequest& request, const OpenAiDialect& dialect) const override {
-    const std::string& model = options_of(request).model;
-    return asked_json(request, dialect, model.empty() ? model_ : model);
+    const CallOptions& options = options_of(request);
+    if (own_calls_of(*this, options.step, dialect) == OwnCalls::ollama_chat)
+      return OwnCallWriter{model_, images_}.ollama(request, dialect);
+    return asked_json(request, dialect, options.model.empty() ? model_ : options.model);
   }
 
   [[nodiscard]] detail::Spliced ask_elsewhere(const ModelRequest& request, const OpenAiDialect& dialect) const override {
+    if (dialect.own_calls == OwnCalls::ollama_chat) return OwnCallWriter{{}, images_}.ollama(request, dialect);
     return asked_json(request, dialect, options_of(request).model);
   }
 
@@ -308,7 +312,7 @@ class OpenAiChat final : public ClientChat {
                                            std::string_view model) const {
     const CallOptions& options = options_of(request);
     const OpenAiDelivery whole{};
-    const detail::OptionsWriter writer{options, dialect, whole};
+    const detail::OptionsWriter writer{options, dialect, model, whole};
     detail::Spliced json;
     json.raw("{");
     if (!model.empty() && !writer.is_replaced("model")) json.raw("\"model\":").string(model).raw(",");

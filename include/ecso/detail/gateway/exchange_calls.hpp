@@ -1,9 +1,9 @@
 #pragma once
 
+#include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/openai_fallback.hpp>
 #include <ecso/backend/openai_reply.hpp>
 #include <ecso/core/read_check.hpp>
-#include <ecso/core/read_verdict.hpp>
 #include <ecso/core/step_requests.hpp>
 #include <ecso/detail/gateway/attempt.hpp>
 #include <ecso/detail/gateway/error_text.hpp>
@@ -12,7 +12,7 @@
 #include <ecso/error.hpp>
 #include <ecso/gateway/call_queue.hpp>
 #include <ecso/gateway/client_chat.hpp>
-#include <ecso/gateway/openai_answer.hpp>
+#include <ecso/gateway/own_calls.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -175,9 +175,11 @@ class ExchangeCalls {
         answer->error = Error{Errc::cancelled, "the call is not needed any more"};
         co_return;
       }
-      if (asks_for_verdict(ask.step) && dialect.thinks_first) give_room_to_think(options_of(ask.request), dialect.context_tokens);
-      answer->reader = is_elsewhere ? std::make_unique<ecso::gateway::OpenAiAnswer>(1) : chat_.reader(false);
-      UpstreamRequest request = is_elsewhere ? check_of(*upstream, ask, dialect) : request_of(*upstream, body_of(ask, dialect));
+      fit_check(options_of(ask.request), dialect);
+      const OwnCalls api = is_elsewhere ? checker_api(dialect) : ecso::gateway::own_calls_of(chat_, ask.step, dialect);
+      answer->reader = ecso::gateway::own_reader(chat_, api, options_of(ask.request), dialect);
+      UpstreamRequest request =
+          is_elsewhere ? check_of(*upstream, ask, dialect, api) : request_of(*upstream, body_of(ask, dialect), api);
       ResponseSink sink = sink_into(*answer->reader);
       const std::function<void()> take_whole = [&] {
         answer->reader->finish();
@@ -189,14 +191,12 @@ class ExchangeCalls {
       answer->reply.duration = made.duration;
       if (!answer->error) {
         // Only what has worked is kept for others.
-        const bool needs_room =
-            asks_for_verdict(ask.step) && was_cut_in_thoughts(answer->reply.text, answer->reply.finish_reason);
-        dialect.thinks_first = dialect.thinks_first || needs_room;
+        learn_from_check(dialect, options_of(ask.request), answer->reply);
         if (ask.step != Step::regenerate) upstream->learned().learn(model, 0, dialect);
         turn_ = std::move(turn);
         co_return;
       }
-      if (auto plainer = plainer_dialect(ask, dialect, *answer->error)) {
+      if (auto plainer = plainer_dialect(ask, dialect, *answer->error, model)) {
         dialect = std::move(*plainer);
         continue;
       }
@@ -210,7 +210,8 @@ class ExchangeCalls {
     const bool is_elsewhere = setup_.checker != nullptr;
     const auto& checker = is_elsewhere ? setup_.checker : setup_.upstreams.front();
     const OpenAiDialect dialect = checker->learned().of(check_model());
-    const bool is_chat = is_elsewhere || chat_.path() == "/chat/completions";
+    const bool is_chat =
+        is_elsewhere || chat_.path() == "/chat/completions" || dialect.own_calls != OwnCalls::same_api;
     return {.vision = true,
             .logprobs = is_chat && dialect.logprobs != LogprobStyle::none,
             .forced_choice = is_chat && dialect.choices != ChoiceStyle::none,
@@ -219,6 +220,7 @@ class ExchangeCalls {
             .prefix_cache = is_chat && dialect.prefix_cache,
             .checks_elsewhere = is_elsewhere,
             .check_vision = !is_elsewhere || checker->options().check_vision.value_or(true),
+            .may_cut = dialect.may_cut,
             .context_tokens = dialect.context_tokens};
   }
 
@@ -229,8 +231,12 @@ class ExchangeCalls {
     return call;
   }
 
-  [[nodiscard]] UpstreamRequest request_of(const Upstream& upstream, Spliced body) const {
-    return {.target = std::string{chat_.path()} + setup_.query, .headers = setup_.headers(upstream), .body = std::move(body)};
+  /// The client's query goes with its own API alone.
+  [[nodiscard]] UpstreamRequest request_of(const Upstream& upstream, Spliced body, OwnCalls api = OwnCalls::same_api) const {
+    UpstreamRequest request{
+        .target = std::string{chat_.path()} + setup_.query, .headers = setup_.headers(upstream), .body = std::move(body)};
+    set_target(request, api);
+    return request;
   }
 
   [[nodiscard]] ResponseSink sink_into(ecso::gateway::UpstreamAnswer& reader) {
@@ -251,12 +257,27 @@ class ExchangeCalls {
            (names_field(error.message(), token_options) || names_field(error.message(), "include_usage"));
   }
 
-  /// A check for another server than the client's: nothing of the client's goes along but what is to be checked.
-  [[nodiscard]] UpstreamRequest check_of(const Upstream& checker, const Ask& ask, const OpenAiDialect& dialect) const {
+  /// The API of a checker that is another server than the client's.
+  [[nodiscard]] static OwnCalls checker_api(const OpenAiDialect& dialect) {
+    return dialect.own_calls == OwnCalls::ollama_chat ? OwnCalls::ollama_chat : OwnCalls::chat_completions;
+  }
+
+  /// A check for it: nothing of the client's goes along but what is to be checked.
+  [[nodiscard]] UpstreamRequest check_of(const Upstream& checker, const Ask& ask, const OpenAiDialect& dialect, OwnCalls api) const {
     const Secret& key = checker.options().key;
-    return {.target = "/chat/completions",
-            .headers = key.empty() ? std::string{} : "authorization: Bearer " + key.reveal() + "\r\n",
-            .body = chat_.ask_elsewhere(ask.request, dialect)};
+    UpstreamRequest request{.target = {},
+                            .headers = key.empty() ? std::string{} : "authorization: Bearer " + key.reveal() + "\r\n",
+                            .body = chat_.ask_elsewhere(ask.request, dialect)};
+    set_target(request, api);
+    return request;
+  }
+
+  static void set_target(UpstreamRequest& request, OwnCalls api) {
+    if (api == OwnCalls::chat_completions) request.target = "/chat/completions";
+    if (api == OwnCalls::ollama_chat) {
+      request.base = TargetBase::root;
+      request.target = "/api/chat";
+    }
   }
 
   [[nodiscard]] std::string check_model() const {
@@ -284,10 +305,19 @@ class ExchangeCalls {
     return reply;
   }
 
-  [[nodiscard]] static std::optional<OpenAiDialect> plainer_dialect(const Ask& ask, const OpenAiDialect& dialect,
-                                                                    const Error& error) {
+  [[nodiscard]] std::optional<OpenAiDialect> plainer_dialect(const Ask& ask, const OpenAiDialect& dialect, const Error& error,
+                                                             std::string_view model) const {
     if (ask.step == Step::regenerate) return std::nullopt;
-    return openai_fallback(dialect, options_of(ask.request), error);
+    auto plainer = openai_fallback(dialect, options_of(ask.request), error, model);
+    if (plainer || !asks_for_verdict(ask.step) || !may_be_about_fields(error)) return plainer;
+    // Of the Messages API, where checks say that they are not to think.
+    const bool is_messages =
+        ecso::gateway::own_calls_of(chat_, ask.step, dialect) == OwnCalls::same_api && chat_.path() == "/messages";
+    const bool is_left_out = std::ranges::find(dialect.omit, "thinking") != dialect.omit.end();
+    if (!is_messages || is_left_out || !names_field(error.message(), "thinking")) return std::nullopt;
+    plainer = dialect;
+    plainer->omit.emplace_back("thinking");
+    return plainer;
   }
 
   /// Whether what the upstream said in place of an answer may go on. What it may have generated is checked like an answer.

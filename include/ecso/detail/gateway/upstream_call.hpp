@@ -31,10 +31,17 @@
 
 namespace ecso::detail::gateway {
 
+/// Where a target is below.
+enum class TargetBase {
+  path,  ///< The upstream's base path.
+  root,  ///< The same without "/v1".
+};
+
 /// A request for an upstream.
 struct UpstreamRequest {
   std::string_view method = "POST";
-  std::string target;   ///< What follows the base path, with the query.
+  TargetBase base = TargetBase::path;
+  std::string target;   ///< What follows the base, with the query.
   std::string headers;  ///< Lines beside host, content-type and content-length, each with its CRLF.
   Spliced body = {};
 };
@@ -152,8 +159,9 @@ class UpstreamCall final : public Timed, public std::enable_shared_from_this<Ups
   [[nodiscard]] std::string head_of(const UpstreamRequest& request) const {
     const UpstreamUrl& url = upstream_->url();
     return fmt::format("{} {}{} HTTP/1.1\r\nhost: {}\r\naccept-encoding: identity\r\n{}{}content-length: {}\r\n\r\n",
-                       request.method, url.path, request.target, url.authority, request.headers,
-                       request.body.size() == 0 ? "" : "content-type: application/json\r\n", request.body.size());
+                       request.method, request.base == TargetBase::path ? std::string_view{url.path} : url.root(), request.target,
+                       url.authority, request.headers, request.body.size() == 0 ? "" : "content-type: application/json\r\n",
+                       request.body.size());
   }
 
   // --- A connection ---

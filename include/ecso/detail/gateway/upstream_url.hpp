@@ -18,6 +18,12 @@ struct UpstreamUrl {
   std::uint16_t port = 0;
   std::string authority;  ///< As the Host header wants it.
   std::string path;       ///< Without a slash at its end; "/v1" where the URL has none.
+
+  /// What `path` is without its "/v1": where a server has APIs of its own.
+  [[nodiscard]] std::string_view root() const noexcept {
+    const std::string_view whole = path;
+    return whole.ends_with("/v1") ? whole.substr(0, whole.size() - 3) : whole;
+  }
 };
 
 /// @throws Error (bad_input) that says what is wrong; it never repeats a user or a query, which may hold a key.
