@@ -4,6 +4,7 @@
 #include <ecso/core/request.hpp>
 #include <ecso/error.hpp>
 #include <ecso/gateway/client_chat.hpp>
+#include <ecso/secret.hpp>
 
 #include <cstddef>
 #include <span>
