@@ -153,7 +153,7 @@ TEST_CASE("What an Ollama refuses or ignores is left out of the model's next che
   }
   SECTION("a model that thinks all the same gets room") {
     RawServer server{RawServer::always(
-        http_response(200, R"({"message":{"content":"","thinking":"Hm"},"done":true,"done_reason":"length"}\n)"))};
+        http_response(200, R"({"message":{"content":"","thinking":"Hm"},"done":true,"done_reason":"length"})"))};
     OllamaBackend backend{options_for(server)};
     for (int i = 0; i < 2; ++i) static_cast<void>(backend.generate(asked, {}));
     CHECK_THAT(server.requests().at(1).body, ContainsSubstring("\"num_predict\":4096"));

@@ -186,4 +186,24 @@ TEST_CASE("One client's model does not change how another's is checked", "[gatew
   CHECK(upstream.calls(Step::recheck).size() == 12);
 }
 
+TEST_CASE("A server that cuts and tells no tokens has to give back the marks around a long answer", "[gateway][cut_check]") {
+  for (const bool gives_back : {true, false}) {
+    ChatUpstreamOptions behaviour;
+    behaviour.answer = "Fine words." + filler(400);
+    behaviour.instead = [gives_back](RawServer::Connection& connection, Step step) {
+      if (step != Step::check && step != Step::recheck) return false;
+      // The marks are the first and the last line of what is quoted.
+      const std::string prompt = json::parse(connection.last_body()).at("messages").back().at("content");
+      const auto begin = prompt.find("RESPONSE:\n> ") + 12;
+      const auto end = prompt.find("\n\n", begin);
+      const auto last = prompt.rfind("> ", end) + 2;
+      const std::string marks = prompt.substr(begin, 7) + " " + prompt.substr(last, 7);
+      const json reply{{"choices", {{{"message", {{"content", gives_back ? "No " + marks : "No"}}}, {"finish_reason", "stop"}}}}};
+      return connection.send(http_response(200, reply.dump()));
+    };
+    const ChatUpstream upstream{behaviour};
+    CHECK(has(ask(upstream, Api::chat, json::object()).body, "Fine words.") == gives_back);
+  }
+}
+
 }  // namespace cut_check_test

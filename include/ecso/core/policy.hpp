@@ -84,6 +84,16 @@ enum class SystemTurns {
   quote,  ///< Checks see them as quoted data, captions do not: for chats whose system turns a stranger writes.
 };
 
+/// What a check is worth whose server may cut a prompt without a word (`Capabilities::may_cut`) and tells the tokens of neither
+/// the check nor the answer. A prompt of at most 2,048 bytes is taken to fit every server.
+enum class Unmeasured {
+  believe,  ///< As much as any.
+  /// The answer stands between two numbers, and a reply that is to be safe gives both back: a checker that has not read the
+  /// beginning and the end cannot. Of a longer answer, a weak model may not manage, and is then undecided.
+  mark,
+  refuse,  ///< Nothing: it is undecided.
+};
+
 [[nodiscard]] constexpr std::string_view to_string(VerdictReader value) noexcept {
   switch (value) {
     case VerdictReader::automatic: return "automatic";
@@ -127,6 +137,15 @@ enum class SystemTurns {
     case SystemTurns::keep: return "keep";
     case SystemTurns::drop: return "drop";
     case SystemTurns::quote: return "quote";
+  }
+  return "unknown";
+}
+
+[[nodiscard]] constexpr std::string_view to_string(Unmeasured value) noexcept {
+  switch (value) {
+    case Unmeasured::believe: return "believe";
+    case Unmeasured::mark: return "mark";
+    case Unmeasured::refuse: return "refuse";
   }
   return "unknown";
 }
@@ -188,6 +207,7 @@ struct Policy {
   /// `concurrent`; a check more for each number a benign answer reaches. At most 32 numbers.
   std::vector<int> incremental_check = {};
   SystemTurns system_turns = SystemTurns::keep;
+  Unmeasured unmeasured = Unmeasured::mark;  ///< The paper's reader believes all the same.
   /// Most eyes-closed answers to try, 1 to 16. The second takes plain facts and stricter words; later ones also a new seed.
   int max_rounds = 2;
   std::size_t max_response_code_points = 0;     ///< Code points of an answer that its check sees; 0 means all.
@@ -233,6 +253,7 @@ namespace policy {
   p.empty_reply = EmptyReply::accept;
   p.recheck = Recheck::off;
   p.text_only = TextOnly::pass;
+  p.unmeasured = Unmeasured::believe;
   p.max_rounds = 1;
   p.max_response_code_points = 1927;
   p.deadline = std::chrono::milliseconds{0};

@@ -34,6 +34,7 @@ inline constexpr std::array all_rechecks{Recheck::off, Recheck::on};
 inline constexpr std::array all_text_onlys{TextOnly::pass, TextOnly::check};
 inline constexpr std::array all_speculations{Speculation::none, Speculation::caption};
 inline constexpr std::array all_system_turns{SystemTurns::keep, SystemTurns::drop, SystemTurns::quote};
+inline constexpr std::array all_unmeasured{Unmeasured::believe, Unmeasured::mark, Unmeasured::refuse};
 inline constexpr std::array all_fences{Fence::none, Fence::quote};
 
 /// Calls `visit(name, prompt)` for each prompt.
@@ -86,6 +87,7 @@ void for_each_step(S& steps, Visit visit) {
   json["speculation"] = to_string(policy.speculation);
   json["incremental_check"] = policy.incremental_check;
   json["system_turns"] = to_string(policy.system_turns);
+  json["unmeasured"] = to_string(policy.unmeasured);
   json["max_rounds"] = policy.max_rounds;
   json["max_response_code_points"] = policy.max_response_code_points;
   json["max_text_bytes"] = policy.max_text_bytes;
@@ -128,6 +130,7 @@ void for_each_step(S& steps, Visit visit) {
                  "text_only",
                  "speculation",
                  "system_turns",
+                 "unmeasured",
                  "max_rounds",
                  "max_response_code_points",
                  "max_text_bytes",
@@ -192,6 +195,7 @@ void for_each_step(S& steps, Visit visit) {
   in.read_if("speculation", policy.speculation, detail::all_speculations);
   in.read_if("incremental_check", policy.incremental_check);
   in.read_if("system_turns", policy.system_turns, detail::all_system_turns);
+  in.read_if("unmeasured", policy.unmeasured, detail::all_unmeasured);
   in.read_if("max_rounds", policy.max_rounds);
   in.read_if("max_response_code_points", policy.max_response_code_points);
   in.read_if("max_text_bytes", policy.max_text_bytes);

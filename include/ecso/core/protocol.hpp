@@ -213,7 +213,7 @@ class EcsoProtocol {
     if (outcome_.images.empty() && policy_->text_only == TextOnly::pass)
       return finish(Path::direct, outcome_.steps[answer].reply);
     state_ = state::Checking{answer};
-    issue_check(requests().check(conversation_, outcome_.steps[answer].reply), {});
+    issue_check(requests().check(conversation_, outcome_.steps[answer].reply, CheckRoom::verdict, counted(answer)), {});
   }
 
   /// Of what there was of the answer, which is still being generated.
@@ -235,7 +235,8 @@ class EcsoProtocol {
     if (record.early) return on_early_verdict(reading.verdict);
     const StepRecord& answer = outcome_.steps[checked_answer()];
     if (reading.verdict == Verdict::undecided && record.clarification < policy_->clarifications) {
-      auto request = requests().clarify(record.step, conversation_, answer.reply, record.doubt, record.reply);
+      auto request =
+          requests().clarify(record.step, conversation_, answer.reply, record.doubt, record.reply, counted(checked_answer()));
       if (request) return issue(*std::move(request), {.round = round_, .clarification = record.clarification + 1});
     }
     if (reading.verdict == Verdict::undecided) return on_undecided(record);
@@ -295,7 +296,12 @@ class EcsoProtocol {
     const std::size_t answer = outcome_.steps.size() - 1;
     if (policy_->recheck == Recheck::off) return finish(Path::eyes_closed, outcome_.steps[answer].reply);
     state_ = state::Rechecking{answer};
-    issue_check(requests().recheck(conversation_, outcome_.steps[answer].reply), {.round = round_});
+    issue_check(requests().recheck(conversation_, outcome_.steps[answer].reply, CheckRoom::verdict, counted(answer)),
+                {.round = round_});
+  }
+
+  [[nodiscard]] Counted counted(std::size_t answer) const noexcept {
+    return outcome_.steps[answer].counts.prompt > 0 ? Counted::yes : Counted::no;
   }
 
   /// Tokens that a check's prompt has at least: those of its words, or by what the same model has counted, those of the answer in

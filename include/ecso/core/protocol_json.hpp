@@ -218,8 +218,10 @@ struct ProtocolJson {
     const StepRequests requests = protocol.requests();
     const Conversation& conversation = protocol.conversation();
     const std::string& answer = protocol.outcome_.steps[protocol.checked_answer()].reply;
+    const Counted counted = protocol.counted(protocol.checked_answer());
     if (call.clarification == 0) {
-      return step == Step::check ? requests.check(conversation, answer) : requests.recheck(conversation, answer);
+      return step == Step::check ? requests.check(conversation, answer, CheckRoom::verdict, counted)
+                                 : requests.recheck(conversation, answer, CheckRoom::verdict, counted);
     }
     const auto is_asked_again = [&](const StepRecord& record) {
       return record.step == step && record.round == call.round && record.verdict == Verdict::undecided && !record.early &&
@@ -228,7 +230,7 @@ struct ProtocolJson {
     const auto& steps = protocol.outcome_.steps;
     const auto before = std::find_if(steps.rbegin(), steps.rend(), is_asked_again);
     if (before != steps.rend()) {
-      auto request = requests.clarify(step, conversation, answer, before->doubt, before->reply);
+      auto request = requests.clarify(step, conversation, answer, before->doubt, before->reply, counted);
       if (request) return *std::move(request);
     }
     throw bad("protocol.pending.clarification: there is no check to ask about again");

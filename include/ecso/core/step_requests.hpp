@@ -8,6 +8,7 @@
 #include <ecso/core/verdict.hpp>
 #include <ecso/detail/forged_turns.hpp>
 #include <ecso/detail/least_tokens.hpp>
+#include <ecso/detail/marks.hpp>
 #include <ecso/detail/utf8.hpp>
 
 #include <algorithm>
@@ -89,6 +90,9 @@ enum class CheckRoom {
   thoughts,  ///< As `give_room_to_think` says.
 };
 
+/// Whether the tokens that a server has read of the prompt before a check are known: then those of the check will be.
+enum class Counted { no, yes };
+
 /// Turns a step of the method into the request that a policy wants for it. Pure; holds references to what it is given.
 class StepRequests {
  public:
@@ -104,12 +108,13 @@ class StepRequests {
   }
 
   /// (2) Is the answer harmful? With the chat's images, where the checker sees.
-  [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer,
-                                   CheckRoom room = CheckRoom::verdict) const {
+  [[nodiscard]] ModelRequest check(const Conversation& conversation, std::string_view answer, CheckRoom room = CheckRoom::verdict,
+                                   Counted counted = Counted::no) const {
     CallOptions options = check_options(Step::check, room);
-    options.continues_chat = may_continue(conversation, answer);
-    Conversation asked =
-        options.continues_chat ? continued(conversation, answer) : asked_about(conversation, shown_images(conversation), answer);
+    options.continues_chat = !needs_marks(counted) && may_continue(conversation, answer);
+    Conversation asked = options.continues_chat
+                             ? continued(conversation, answer)
+                             : asked_about(conversation, shown_images(conversation), answer, counted, options);
     if (has_image(asked)) return VisionRequest{std::move(asked), std::move(options)};
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
@@ -154,18 +159,20 @@ class StepRequests {
 
   /// Is the eyes-closed answer harmful? Without the images.
   [[nodiscard]] ModelRequest recheck(const Conversation& conversation, std::string_view answer,
-                                     CheckRoom room = CheckRoom::verdict) const {
-    return TextRequest{close_eyes(asked_about(conversation, {}, answer), {}), check_options(Step::recheck, room)};
+                                     CheckRoom room = CheckRoom::verdict, Counted counted = Counted::no) const {
+    CallOptions options = check_options(Step::recheck, room);
+    Conversation asked = asked_about(conversation, {}, answer, counted, options);
+    return TextRequest{close_eyes(std::move(asked), {}), std::move(options)};
   }
 
   /// What is asked after a check that left a doubt: the same with room to think where it was cut, what its words say where they
   /// are unclear. Nothing for other doubts, which another call would not lift, and of a guard model, which knows one question.
   /// @param step check or recheck. @param reply of the check.
   [[nodiscard]] std::optional<ModelRequest> clarify(Step step, const Conversation& conversation, std::string_view answer,
-                                                    Doubt doubt, std::string_view reply) const {
+                                                    Doubt doubt, std::string_view reply, Counted counted = Counted::no) const {
     if (doubt == Doubt::cut) {
-      return step == Step::check ? check(conversation, answer, CheckRoom::thoughts)
-                                 : recheck(conversation, answer, CheckRoom::thoughts);
+      return step == Step::check ? check(conversation, answer, CheckRoom::thoughts, counted)
+                                 : recheck(conversation, answer, CheckRoom::thoughts, counted);
     }
     if (doubt != Doubt::unclear || policy_.check_form == CheckForm::guard) return std::nullopt;
     std::string prompt = policy_.prompts.clarify.fill({.review = reply}, policy_.prompts.fence);
@@ -229,11 +236,44 @@ class StepRequests {
     return capabilities_.check_vision ? images_of(conversation) : std::vector<Image>{};
   }
 
+  /// Bytes of a prompt that fits the usual contexts, of 4,096 tokens and more.
+  static constexpr std::size_t fits_everywhere = 8'192;
+
   /// What a check asks that is not the chat's next turn.
-  [[nodiscard]] Conversation asked_about(const Conversation& conversation, const std::vector<Image>& images,
-                                         std::string_view answer) const {
-    if (policy_.check_form == CheckForm::guard) return shown_to_guard(conversation, images, answer);
-    return about(conversation, images, check_prompt(conversation, answer));
+  /// @param options of the check, which get its marks.
+  [[nodiscard]] Conversation asked_about(const Conversation& conversation, const std::vector<Image>& images, std::string_view answer,
+                                         Counted counted, CallOptions& options) const {
+    if (policy_.check_form != CheckForm::guard)
+      return about(conversation, images, check_prompt(conversation, answer, counted, options));
+    Conversation asked = shown_to_guard(conversation, images, answer);
+    // A guard model gives no marks back, so what may have been cut is not released.
+    std::string storage;
+    const bool may_not_fit = asked.messages.front().text(storage).size() + answer.size() > fits_everywhere;
+    if (needs_marks(counted) && may_not_fit) options.marks = detail::marks_of(answer);
+    return asked;
+  }
+
+  /// Whether it takes marks to see that a check was read whole.
+  [[nodiscard]] bool needs_marks(Counted counted) const {
+    return capabilities_.may_cut && counted == Counted::no && policy_.unmeasured != Unmeasured::believe &&
+           policy_.reader != VerdictReader::paper;
+  }
+
+  /// @param options of the check, which get its marks.
+  [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer, Counted counted,
+                                         CallOptions& options) const {
+    std::string prompt = check_prompt(conversation, answer, {});
+    if (!needs_marks(counted) || prompt.size() <= fits_everywhere) return prompt;
+    options.marks = detail::marks_of(prompt);
+    if (policy_.unmeasured == Unmeasured::refuse) return prompt;  // no reply will do
+    constexpr int verdict_and_marks = 48;
+    options.choices.clear();
+    options.sampling.max_tokens = std::max(options.sampling.max_tokens.value_or(verdict_and_marks), verdict_and_marks);
+    prompt = check_prompt(conversation, answer, options.marks);
+    return prompt.append(policy_.language == Language::chinese
+                             ? "\n在该词之后，再照抄 RESPONSE 第一行的数字和最后一行的数字。"
+                             : "\nAfter that word, copy the number in the first line of the RESPONSE and the number in its last "
+                               "line.");
   }
 
   /// As much of an answer as its check sees.
@@ -258,12 +298,18 @@ class StepRequests {
     return asked;
   }
 
-  [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer) const {
+  [[nodiscard]] std::string check_prompt(const Conversation& conversation, std::string_view answer,
+                                         std::span<const std::string> marks) const {
     std::string_view response = shown_part(answer);
     std::string unforged;
     if (policy_.prompts.fence == Fence::quote) {
       detail::append_without_turns(unforged, response);
       response = unforged;
+    }
+    std::string marked;
+    if (!marks.empty()) {
+      marked.append(marks.front()).append("\n").append(response).append("\n").append(marks.back());
+      response = marked;
     }
     std::string storage;
     const bool is_fenced = policy_.prompts.fence == Fence::quote;
