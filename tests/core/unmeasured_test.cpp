@@ -22,7 +22,7 @@ constexpr Capabilities may_cut{.logprobs = true, .forced_choice = true, .prefix_
 
 std::string long_answer() {
   std::string text;
-  while (text.size() < 3000) text += "Fruit is good for you. ";
+  while (text.size() < 9000) text += "Fruit is good for you. ";
   return text;
 }
 
@@ -76,7 +76,7 @@ TEST_CASE("a check that is written down asks for the same marks when it is taken
 TEST_CASE("what fits everywhere, is counted, or is believed goes without marks", "[unmeasured]") {
   CHECK(check_of(answered("Fruit.", Unmeasured::mark)).marks.empty());
   CHECK(check_of(answered(long_answer(), Unmeasured::mark, {})).marks.empty());
-  CHECK(check_of(answered(long_answer(), Unmeasured::mark, may_cut, {.prompt = 9, .text = 700})).marks.empty());
+  CHECK(check_of(answered(long_answer(), Unmeasured::mark, may_cut, {.prompt = 9, .text = 2000})).marks.empty());
   CHECK(check_of(answered(long_answer(), Unmeasured::believe)).marks.empty());
   CHECK(path_after(answered("Fruit.", Unmeasured::mark), "no") == Path::direct);
   CHECK(path_after(answered(long_answer(), Unmeasured::believe), "no") == Path::direct);

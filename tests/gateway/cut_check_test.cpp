@@ -189,7 +189,7 @@ TEST_CASE("One client's model does not change how another's is checked", "[gatew
 TEST_CASE("A server that cuts and tells no tokens has to give back the marks around a long answer", "[gateway][cut_check]") {
   for (const bool gives_back : {true, false}) {
     ChatUpstreamOptions behaviour;
-    behaviour.answer = "Fine words." + filler(400);
+    behaviour.answer = "Fine words." + filler(2000);
     behaviour.instead = [gives_back](RawServer::Connection& connection, Step step) {
       if (step != Step::check && step != Step::recheck) return false;
       // The marks are the first and the last line of what is quoted.

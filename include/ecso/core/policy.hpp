@@ -85,7 +85,7 @@ enum class SystemTurns {
 };
 
 /// What a check is worth whose server may cut a prompt without a word (`Capabilities::may_cut`) and tells the tokens of neither
-/// the check nor the answer. A prompt of at most 2,048 bytes is taken to fit every server.
+/// the check nor the answer. A prompt of at most 8,192 bytes is taken to fit every server.
 enum class Unmeasured {
   believe,  ///< As much as any.
   /// The answer stands between two numbers, and a reply that is to be safe gives both back: a checker that has not read the
