@@ -27,6 +27,7 @@ import os
 import pathlib
 import queue
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -307,6 +308,7 @@ def main():
         arguments = parser.parse_args()
     except SystemExit as end:
         sys.exit(64 if end.code else 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends as well
     ecso = (arguments.ecso or find_ecso()).resolve()
     if not os.access(ecso, os.X_OK):
         skip("%s cannot be run" % ecso)
