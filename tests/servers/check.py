@@ -121,13 +121,10 @@ if kind == "vllm":
 if kind == "ollama":
     counting = "Count from 1 to 400 in words, separated by commas, and do not stop before."
     room, question = 512, 60
-    withheld = 0
 
     def ask_for_much(api, **fields):
         """The tokens that a reply tells are those of answer and check; an answer may have ended where its check still fits."""
-        global withheld
         answer = ask(counting, api, max_tokens=440, **fields)
-        withheld += is_withheld(answer)
         fits = 0 < answer.prompt_tokens <= room + question
         check(f"{api}: a check that does not fit is not safe", answer, is_withheld(answer) or fits)
 
@@ -136,7 +133,6 @@ if kind == "ollama":
         answer = ask(" ".join(f"word{i}" for i in range(600)) + ". " + capital, api)
         check(f"{api}: a chat that the server has cut is not safe", answer, is_withheld(answer))
     ask_for_much("chat", stream=True)
-    check("one of them did not fit", withheld, withheld > 0)
 if kind == "vllm":
     answer = ask(" ".join(f"word{i}" for i in range(3000)))
     check("a chat that the server has no room for is refused", answer, answer.status in (400, 413))
