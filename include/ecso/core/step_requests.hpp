@@ -112,9 +112,8 @@ class StepRequests {
                                    Counted counted = Counted::no) const {
     CallOptions options = check_options(Step::check, room);
     options.continues_chat = !needs_marks(counted) && may_continue(conversation, answer);
-    Conversation asked = options.continues_chat
-                             ? continued(conversation, answer)
-                             : asked_about(conversation, shown_images(conversation), answer, counted, options);
+    Conversation asked = options.continues_chat ? continued(conversation, answer)
+                                                : asked_about(conversation, shown_images(conversation), answer, counted, options);
     if (has_image(asked)) return VisionRequest{std::move(asked), std::move(options)};
     return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
@@ -241,8 +240,8 @@ class StepRequests {
 
   /// What a check asks that is not the chat's next turn.
   /// @param options of the check, which get its marks.
-  [[nodiscard]] Conversation asked_about(const Conversation& conversation, const std::vector<Image>& images, std::string_view answer,
-                                         Counted counted, CallOptions& options) const {
+  [[nodiscard]] Conversation asked_about(const Conversation& conversation, const std::vector<Image>& images,
+                                         std::string_view answer, Counted counted, CallOptions& options) const {
     if (policy_.check_form != CheckForm::guard)
       return about(conversation, images, check_prompt(conversation, answer, counted, options));
     Conversation asked = shown_to_guard(conversation, images, answer);

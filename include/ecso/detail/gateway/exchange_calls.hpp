@@ -210,8 +210,7 @@ class ExchangeCalls {
     const bool is_elsewhere = setup_.checker != nullptr;
     const auto& checker = is_elsewhere ? setup_.checker : setup_.upstreams.front();
     const OpenAiDialect dialect = checker->learned().of(check_model());
-    const bool is_chat =
-        is_elsewhere || chat_.path() == "/chat/completions" || dialect.own_calls != OwnCalls::same_api;
+    const bool is_chat = is_elsewhere || chat_.path() == "/chat/completions" || dialect.own_calls != OwnCalls::same_api;
     return {.vision = true,
             .logprobs = is_chat && dialect.logprobs != LogprobStyle::none,
             .forced_choice = is_chat && dialect.choices != ChoiceStyle::none,
@@ -263,7 +262,8 @@ class ExchangeCalls {
   }
 
   /// A check for it: nothing of the client's goes along but what is to be checked.
-  [[nodiscard]] UpstreamRequest check_of(const Upstream& checker, const Ask& ask, const OpenAiDialect& dialect, OwnCalls api) const {
+  [[nodiscard]] UpstreamRequest check_of(const Upstream& checker, const Ask& ask, const OpenAiDialect& dialect,
+                                         OwnCalls api) const {
     const Secret& key = checker.options().key;
     UpstreamRequest request{.target = {},
                             .headers = key.empty() ? std::string{} : "authorization: Bearer " + key.reveal() + "\r\n",
