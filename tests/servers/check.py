@@ -132,7 +132,7 @@ if kind == "ollama":
         ask_for_much(api)
         answer = ask(" ".join(f"word{i}" for i in range(600)) + ". " + capital, api)
         check(f"{api}: a chat that the server has cut is not safe", answer, is_withheld(answer))
-    ask_for_much("chat", stream=True)
+    ask_for_much("chat", stream=True, stream_options={"include_usage": True})
 if kind == "vllm":
     answer = ask(" ".join(f"word{i}" for i in range(3000)))
     check("a chat that the server has no room for is refused", answer, answer.status in (400, 413))
