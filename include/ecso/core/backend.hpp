@@ -22,8 +22,8 @@ struct Capabilities {
   /// Checks go to another model than the chat: what is known of one tells nothing of the other (`ByStep`).
   bool checks_elsewhere = false;
   bool check_vision = true;  ///< Whether checks may show images: a checker elsewhere may take text alone.
-  bool may_cut = false;      ///< Its server may cut a prompt that it has no room for without a word.
   int slots = 0;             ///< Queries the server works on at once, for those who schedule them; 0: not known.
+  bool may_cut = false;      ///< Its server may cut a prompt that it has no room for without a word.
   int context_tokens = 0;    ///< Room for a call's prompt and answer, in tokens; 0: not known.
 
   bool operator==(const Capabilities&) const = default;
