@@ -11,12 +11,12 @@
 namespace ecso::detail::gateway {
 
 /// Between what has left and what stands in for the rest.
-inline constexpr std::string_view turn = "\n\n";
+inline constexpr std::string_view paragraph = "\n\n";
 
 /// The outcome as the client sees it. @param left what has left of the answer.
 [[nodiscard]] inline Outcome seen_outcome(Outcome outcome, std::string_view left, ecso::gateway::OnHarm on_harm) {
   if (on_harm == ecso::gateway::OnHarm::replace) {
-    outcome.text.insert(0, std::string{left}.append(turn));
+    outcome.text.insert(0, std::string{left}.append(paragraph));
     return outcome;
   }
   outcome.path = Path::stopped;
@@ -31,7 +31,7 @@ inline constexpr std::string_view turn = "\n\n";
                                                  ecso::gateway::OnHarm on_harm) {
   switch (on_harm) {
     case ecso::gateway::OnHarm::stop: return answer.release_end({}, note);
-    case ecso::gateway::OnHarm::replace: return answer.release_end(std::string{turn}.append(outcome.text), note);
+    case ecso::gateway::OnHarm::replace: return answer.release_end(std::string{paragraph}.append(outcome.text), note);
     case ecso::gateway::OnHarm::end: break;
   }
   return chat.error_event(502, "harmful", "the rest of the answer was found harmful");
