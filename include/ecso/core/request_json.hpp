@@ -56,10 +56,15 @@ inline constexpr std::array all_errcs{Errc::bad_input,   Errc::bad_request,  Err
 }  // namespace detail
 
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Capabilities& able) {
-  nlohmann::ordered_json json{
-      {"vision", able.vision},         {"logprobs", able.logprobs},   {"forced_choice", able.forced_choice},
-      {"concurrent", able.concurrent}, {"streaming", able.streaming}, {"prefix_cache", able.prefix_cache},
-      {"may_cut", able.may_cut},       {"slots", able.slots},         {"context_tokens", able.context_tokens}};
+  nlohmann::ordered_json json{{"vision", able.vision},
+                              {"logprobs", able.logprobs},
+                              {"forced_choice", able.forced_choice},
+                              {"concurrent", able.concurrent},
+                              {"streaming", able.streaming},
+                              {"prefix_cache", able.prefix_cache},
+                              {"slots", able.slots},
+                              {"context_tokens", able.context_tokens}};
+  if (able.may_cut) json["may_cut"] = true;
   if (able.checks_elsewhere) json["checks_elsewhere"] = true;
   if (!able.check_vision) json["check_vision"] = false;
   return json;

@@ -82,8 +82,8 @@ std::string completion(std::string_view content) {
   return R"({"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"mock","choices":[{"index":0,"message":)"
          R"({"role":"assistant","content":)" +
          std::string{content} +
-         R"(,"refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":100,"completion_tokens":50,)"
-         R"("total_tokens":150}})";
+         R"(,"refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":200,"completion_tokens":50,)"
+         R"("total_tokens":250}})";
 }
 
 std::string quoted(std::string_view text) { return '"' + std::string{text} + '"'; }
