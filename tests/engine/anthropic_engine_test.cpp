@@ -55,6 +55,7 @@ class ScriptedVerdict final : public MllmBackend {
     Reply reply = model_.generate(request, context);
     if (request.options.step == Step::check) reply.text = first_;
     if (request.options.step == Step::recheck) reply.text = second_;
+    if (asks_for_verdict(request.options.step)) reply.finish_reason = FinishReason::stop;
     return reply;
   }
 
