@@ -12,6 +12,28 @@
 
 namespace ecso::gateway {
 
+/// Calls of a step.
+struct CallTally {
+  double calls = 0;
+  double seconds = 0;  ///< All together.
+};
+
+/// Calls that ended one after the other under the same limit.
+struct CallWindow {
+  std::size_t calls = 0;
+  std::size_t under_way = 0;  ///< Summed up over them.
+  std::array<CallTally, 5> steps = {};
+
+  /// @param now_under_way calls, this one included. @param time that it took.
+  void add(Step step, std::size_t now_under_way, std::chrono::duration<double> time) {
+    ++calls;
+    under_way += now_under_way;
+    CallTally& tally = steps[static_cast<std::size_t>(step)];
+    ++tally.calls;
+    tally.seconds += time.count();
+  }
+};
+
 /// Finds how many calls at once a server does best with, by the time that calls take while so many are under way. Calls over time
 /// are what counts, which is how many are under way over what one takes: latency alone would keep a server that batches from
 /// filling its batches. Of numbers that do equally well the smallest is best, since a prefix cache then serves fewer chats, and
@@ -66,7 +88,7 @@ class ConcurrencyFinder {
       return;
     }
     if (!window_) window_.emplace();
-    window_->add(call);
+    window_->add(call.step, call.under_way, call.at - call.began);
     if (window_->calls < calls_needed()) return;
     const std::optional<double> score = score_of(*window_);
     window_.reset();
@@ -78,36 +100,15 @@ class ConcurrencyFinder {
 
   enum class Phase { climbing, trying, holding };
 
-  /// Calls of a step.
-  struct Tally {
-    double calls = 0;
-    double seconds = 0;  ///< All together.
-  };
-
-  /// Calls that ended one after the other under the same limit.
-  struct Window {
-    std::size_t calls = 0;
-    std::size_t under_way = 0;  ///< Summed up over them.
-    std::array<Tally, 5> steps{};
-
-    void add(const Ended& call) {
-      ++calls;
-      under_way += call.under_way;
-      Tally& step = steps[static_cast<std::size_t>(call.step)];
-      ++step.calls;
-      step.seconds += std::chrono::duration<double>{call.at - call.began}.count();
-    }
-  };
-
   /// How many calls would end in a second if their steps were mixed as they have been all along: how many are under way over the
   /// time that one takes (Little's law). Ends come in bursts, answers with answers and checks with checks, so that the ends of
   /// one window tell little.
-  [[nodiscard]] std::optional<double> score_of(const Window& window) {
+  [[nodiscard]] std::optional<double> score_of(const CallWindow& window) {
     double all = 0;
     double seconds = 0;
     for (std::size_t step = 0; step < mix_.size(); ++step) {
-      Tally& long_run = mix_[step];
-      const Tally& now = window.steps[step];
+      CallTally& long_run = mix_[step];
+      const CallTally& now = window.steps[step];
       // What lies far back counts for less and less.
       long_run.calls = 0.9 * long_run.calls + now.calls;
       if (now.calls > 0) long_run.seconds = now.seconds / now.calls;
@@ -258,8 +259,8 @@ class ConcurrencyFinder {
   int pause_ = shortest_pause;  ///< Windows between tries.
   int tries_ = 0;
   std::size_t settling_ = 0;  ///< Calls still to end that began under another limit.
-  std::optional<Window> window_;
-  std::array<Tally, 5> mix_{};  ///< Calls of late, and the seconds that one took when there was one last.
+  std::optional<CallWindow> window_;
+  std::array<CallTally, 5> mix_{};  ///< Calls of late, and the seconds that one took when there was one last.
 };
 
 }  // namespace ecso::gateway
