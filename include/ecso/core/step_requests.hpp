@@ -161,7 +161,7 @@ class StepRequests {
                                      CheckRoom room = CheckRoom::verdict, Counted counted = Counted::no) const {
     CallOptions options = check_options(Step::recheck, room);
     Conversation asked = asked_about(conversation, {}, answer, counted, options);
-    return TextRequest{close_eyes(std::move(asked), {}), std::move(options)};
+    return TextRequest{close_eyes(asked, {}), std::move(options)};
   }
 
   /// What is asked after a check that left a doubt: the same with room to think where it was cut, what its words say where they
