@@ -137,11 +137,9 @@ void drive_flows(Backend& backend, std::size_t max_calls, const std::stop_token&
 
   const auto retire_if_done = [&](auto entry) {
     if (!(*entry->second.flow).done()) return;
-    Holder holder = std::move(entry->second.flow);
-    const std::size_t index = entry->first;
-    if (entry->second.in_flight > 0) dropped.emplace(index, entry->second.in_flight);
-    active.erase(entry);
-    host.on_done(index, std::move(holder));
+    auto done = active.extract(entry);
+    if (done.mapped().in_flight > 0) dropped.emplace(done.key(), done.mapped().in_flight);
+    host.on_done(done.key(), std::move(done.mapped().flow));
   };
 
   // Every active flow is counted with one call at least: it may make one at any time.

@@ -43,7 +43,7 @@ void run_batch(Next next, Backend& backend, OnDone on_done, const BatchOptions& 
     auto query() const { return std::make_shared<QueryScope>(); }
     void on_call(const PendingCall&) const {}
     void on_result(const Flow&) const {}
-    void on_done(std::size_t index, std::optional<Flow> flow) { give(index, *std::move(flow)); }
+    void on_done(std::size_t index, std::optional<Flow>&& flow) { give(index, *std::move(flow)); }
   };
   Host host{next, on_done, options.deadline};
   const std::size_t max_calls = backend.capabilities().concurrent ? std::max<std::size_t>(options.max_in_flight, 1) : 1;
