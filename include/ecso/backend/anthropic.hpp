@@ -89,17 +89,17 @@ class AnthropicBackend final : public MllmBackend {
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
-    AnthropicDialect dialect = learned_.of(model);
-    const AnthropicDialect known = dialect;
-    if (!asks_for_verdict(request.options.step) || !dialect.thinks_first) return call(request, model, dialect, known, context);
+    const AnthropicDialect known = learned_.of(model);
+    if (!asks_for_verdict(request.options.step) || !known.thinks_first) return call(request, model, known, context);
     Request roomy = request;
     give_room_to_think(roomy.options, 0);
-    return call(roomy, model, dialect, known, context);
+    return call(roomy, model, known, context);
   }
 
   template <typename Request>
-  [[nodiscard]] Reply call(const Request& request, const std::string& model, AnthropicDialect dialect,
-                           const AnthropicDialect& known, const CallContext& context) {
+  [[nodiscard]] Reply call(const Request& request, const std::string& model, const AnthropicDialect& known,
+                           const CallContext& context) {
+    AnthropicDialect dialect = known;
     for (;;) {
       try {
         Reply reply = call_once(request, dialect, context);

@@ -92,12 +92,11 @@ class GeminiBackend final : public MllmBackend {
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
-    GeminiDialect dialect = learned_.of(model);
-    const GeminiDialect known = dialect;
-    if (!asks_for_verdict(request.options.step) || !dialect.thinks_first) return call(request, model, dialect, known, context);
+    const GeminiDialect known = learned_.of(model);
+    if (!asks_for_verdict(request.options.step) || !known.thinks_first) return call(request, model, known, context);
     Request roomy = request;
     give_room_to_think(roomy.options, 0);
-    return call(roomy, model, dialect, known, context);
+    return call(roomy, model, known, context);
   }
 
   static void learn_from(GeminiDialect& dialect, CallOptions options, const Reply& reply) {
@@ -110,8 +109,9 @@ class GeminiBackend final : public MllmBackend {
   }
 
   template <typename Request>
-  [[nodiscard]] Reply call(const Request& request, const std::string& model, GeminiDialect dialect, const GeminiDialect& known,
+  [[nodiscard]] Reply call(const Request& request, const std::string& model, const GeminiDialect& known,
                            const CallContext& context) {
+    GeminiDialect dialect = known;
     for (;;) {
       try {
         Reply reply = call_once(request, dialect, context);
