@@ -4,7 +4,7 @@
 
 namespace ecso::command {
 
-/// The file examples/ecso/calibrate/items.jsonl; compiled in by own_items.cmake.
+/// The file examples/ecso/calibrate/items.jsonl; compiled in by embed.cmake.
 [[nodiscard]] std::string_view own_items() noexcept;
 
 }  // namespace ecso::command
