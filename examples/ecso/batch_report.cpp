@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 namespace ecso::command {
 
@@ -21,26 +22,14 @@ void BatchReport::add(std::size_t line, const Outcome& outcome, std::size_t byte
     first_error_ = text.starts_with(where + ":") ? text : where + ": " + text;
   }
 
-  const auto now = Clock::now();
-  const auto interval = terminal_.is_terminal ? std::chrono::milliseconds{100} : std::chrono::milliseconds{10'000};
-  if (now - shown_ < interval) return;
-  shown_ = now;
-  clear();
-  const double seconds = std::chrono::duration<double>{now - start_}.count();
+  if (!line_.is_due()) return;
   std::string progress = counts();
   if (input_bytes_ != 0)
     progress = fmt::format("{:3.0f} %  ",
                            100.0 * static_cast<double>(std::min(bytes_read, input_bytes_)) / static_cast<double>(input_bytes_)) +
                progress;
-  out_ << progress << fmt::format("; {:.1f} a second", static_cast<double>(done_) / seconds);
-  is_line_open_ = terminal_.is_terminal;
-  if (!is_line_open_) out_ << '\n';
-  out_ << std::flush;
-}
-
-void BatchReport::clear() {
-  if (is_line_open_) out_ << "\r\033[K" << std::flush;
-  is_line_open_ = false;
+  const double seconds = std::chrono::duration<double>{line_.elapsed()}.count();
+  line_.show(progress + fmt::format("; {:.1f} a second", static_cast<double>(done_) / seconds));
 }
 
 std::string BatchReport::counts() const {
@@ -56,7 +45,7 @@ void BatchReport::write_summary() {
   clear();
   out_ << counts();
   if (skipped_ != 0) out_ << fmt::format("; {} done before", skipped_);
-  out_ << '\n' << describe_cost(calls_, usage_, Clock::now() - start_) << '\n';
+  out_ << '\n' << describe_cost(calls_, usage_, line_.elapsed()) << '\n';
   if (!errors_.empty()) {
     out_ << "errors:";
     for (const auto& [code, count] : errors_) out_ << ' ' << count << ' ' << code << (code == errors_.rbegin()->first ? "" : ",");

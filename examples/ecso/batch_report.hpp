@@ -1,10 +1,10 @@
 #pragma once
 
 #include "printing.hpp"
+#include "progress_line.hpp"
 
 #include <ecso/core/trace.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <map>
 #include <optional>
@@ -13,19 +13,18 @@
 
 namespace ecso::command {
 
-/// Counts a batch's outcomes and reports on them: while it runs, on a terminal in one line that is written over, elsewhere every
-/// ten seconds; and at its end.
+/// Counts a batch's outcomes and reports on them while it runs and at its end.
 class BatchReport {
  public:
   /// @param input_bytes size of the batch file, 0 if it is not known.
   BatchReport(std::ostream& out, const Terminal& terminal, std::size_t input_bytes)
-      : out_{out}, terminal_{terminal}, input_bytes_{input_bytes} {}
+      : out_{out}, line_{out, terminal}, input_bytes_{input_bytes} {}
 
   void skip() { ++skipped_; }
   /// @param bytes_read of the batch file so far.
   void add(std::size_t line, const Outcome& outcome, std::size_t bytes_read);
   /// Takes away the line on a terminal.
-  void clear();
+  void clear() { line_.clear(); }
   void write_summary();
 
   [[nodiscard]] std::size_t done() const noexcept { return done_; }
@@ -33,16 +32,11 @@ class BatchReport {
   [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   [[nodiscard]] std::string counts() const;
 
   std::ostream& out_;
-  Terminal terminal_;
+  ProgressLine line_;
   std::size_t input_bytes_;
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point shown_ = Clock::now();
-  bool is_line_open_ = false;
   std::map<Path, std::size_t> paths_;
   std::size_t done_ = 0;
   std::size_t skipped_ = 0;

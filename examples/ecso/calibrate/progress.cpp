@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+
 namespace ecso::command {
 
 void CalibrationProgress::add(const CheckFinding& finding) {
@@ -11,22 +13,10 @@ void CalibrationProgress::add(const CheckFinding& finding) {
   } else if (!finding.released_above && finding.doubt != Doubt::none) {
     ++undecided_;
   }
-  const auto now = Clock::now();
-  const auto interval = terminal_.is_terminal ? std::chrono::milliseconds{100} : std::chrono::milliseconds{10'000};
-  if (now - shown_ < interval) return;
-  shown_ = now;
-  clear();
-  const double seconds = std::chrono::duration<double>{now - start_}.count();
+  if (!line_.is_due()) return;
+  const double seconds = std::chrono::duration<double>{line_.elapsed()}.count();
   const auto left = static_cast<double>(total_ - skipped_ - done_) * seconds / static_cast<double>(done_);
-  out_ << counts() << fmt::format("; about {:.0f} {} left", left < 120 ? left : left / 60, left < 120 ? "s" : "min");
-  is_line_open_ = terminal_.is_terminal;
-  if (!is_line_open_) out_ << '\n';
-  out_ << std::flush;
-}
-
-void CalibrationProgress::clear() {
-  if (is_line_open_) out_ << "\r\033[K" << std::flush;
-  is_line_open_ = false;
+  line_.show(counts() + fmt::format("; about {:.0f} {} left", left < 120 ? left : left / 60, left < 120 ? "s" : "min"));
 }
 
 std::string CalibrationProgress::counts() const {
@@ -38,7 +28,7 @@ std::string CalibrationProgress::counts() const {
 
 void CalibrationProgress::write_summary() {
   clear();
-  out_ << counts() << fmt::format("; {:.1f} s\n", std::chrono::duration<double>{Clock::now() - start_}.count()) << std::flush;
+  out_ << counts() << fmt::format("; {:.1f} s\n", std::chrono::duration<double>{line_.elapsed()}.count()) << std::flush;
 }
 
 }  // namespace ecso::command
