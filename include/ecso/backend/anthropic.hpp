@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ecso/backend/anthropic_wire.hpp>
+#include <ecso/backend/call_as_learned.hpp>
 #include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/learned_dialects.hpp>
 #include <ecso/core/backend.hpp>
@@ -32,6 +33,16 @@ struct AnthropicOptions {
   AnthropicDialect dialect = {};
   HttpOptions http = {};
 };
+
+/// Fits a check to what its model turned out to need.
+inline void fit_check(CallOptions& check, const AnthropicDialect& dialect) {
+  if (asks_for_verdict(check.step) && dialect.thinks_first) give_room_to_think(check, 0);
+}
+
+/// Takes over what the reply to a check has shown.
+inline void learn_from_check(AnthropicDialect& dialect, const CallOptions& options, const Reply& reply) {
+  dialect.thinks_first = dialect.thinks_first || lesson_of(options, reply).thinks_first;
+}
 
 /// A model behind Anthropic's Messages API, or a server that speaks it, such as llama-server. Thread safe; calls run side by
 /// side. What the model refuses (temperature and top_p, the word that a check is not to think) is left out from then on, and the
@@ -89,29 +100,8 @@ class AnthropicBackend final : public MllmBackend {
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
-    const AnthropicDialect known = learned_.of(model);
-    if (!asks_for_verdict(request.options.step) || !known.thinks_first) return call(request, model, known, context);
-    Request roomy = request;
-    give_room_to_think(roomy.options, 0);
-    return call(roomy, model, known, context);
-  }
-
-  template <typename Request>
-  [[nodiscard]] Reply call(const Request& request, const std::string& model, const AnthropicDialect& known,
-                           const CallContext& context) {
-    AnthropicDialect dialect = known;
-    for (;;) {
-      try {
-        Reply reply = call_once(request, dialect, context);
-        if (lesson_of(request.options, reply).thinks_first) dialect.thinks_first = true;
-        if (dialect != known) learned_.learn(model, 0, dialect);
-        return reply;
-      } catch (const Error& error) {
-        auto plainer = anthropic_fallback(dialect, request.options, error);
-        if (!plainer) throw;
-        dialect = *std::move(plainer);
-      }
-    }
+    const auto once = [&](const Request& fitted, const AnthropicDialect& dialect) { return call_once(fitted, dialect, context); };
+    return detail::call_as_learned(learned_, model, request, once, anthropic_fallback);
   }
 
   template <typename Request>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/backend/call_as_learned.hpp>
 #include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/gemini_wire.hpp>
 #include <ecso/backend/learned_dialects.hpp>
@@ -31,6 +32,22 @@ struct GeminiOptions {
   GeminiDialect dialect = {};
   HttpOptions http = {};
 };
+
+/// Fits a check to what its model turned out to need.
+inline void fit_check(CallOptions& check, const GeminiDialect& dialect) {
+  if (asks_for_verdict(check.step) && dialect.thinks_first) give_room_to_think(check, 0);
+}
+
+/// Takes over what the reply to a check has shown.
+inline void learn_from_check(GeminiDialect& dialect, const CallOptions& options, const Reply& reply) {
+  CallOptions asked = options;
+  if (!dialect.choices) asked.choices.clear();
+  if (!dialect.logprobs) asked.top_logprobs = 0;
+  const CheckLesson lesson = lesson_of(asked, reply);
+  if (lesson.ignored_choices) dialect.choices = false;
+  if (lesson.ignored_logprobs) dialect.logprobs = false;
+  dialect.thinks_first = dialect.thinks_first || lesson.thinks_first;
+}
 
 /// A model behind the Gemini API. Thread safe; calls run side by side. If the model refuses or ignores log-probabilities, forced
 /// choices or a budget of no thoughts, they are left out from then on, and the call made again without them; a model that was cut
@@ -92,38 +109,8 @@ class GeminiBackend final : public MllmBackend {
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
-    const GeminiDialect known = learned_.of(model);
-    if (!asks_for_verdict(request.options.step) || !known.thinks_first) return call(request, model, known, context);
-    Request roomy = request;
-    give_room_to_think(roomy.options, 0);
-    return call(roomy, model, known, context);
-  }
-
-  static void learn_from(GeminiDialect& dialect, CallOptions options, const Reply& reply) {
-    if (!dialect.choices) options.choices.clear();
-    if (!dialect.logprobs) options.top_logprobs = 0;
-    const CheckLesson lesson = lesson_of(options, reply);
-    if (lesson.ignored_choices) dialect.choices = false;
-    if (lesson.ignored_logprobs) dialect.logprobs = false;
-    if (lesson.thinks_first) dialect.thinks_first = true;
-  }
-
-  template <typename Request>
-  [[nodiscard]] Reply call(const Request& request, const std::string& model, const GeminiDialect& known,
-                           const CallContext& context) {
-    GeminiDialect dialect = known;
-    for (;;) {
-      try {
-        Reply reply = call_once(request, dialect, context);
-        learn_from(dialect, request.options, reply);
-        if (dialect != known) learned_.learn(model, 0, dialect);
-        return reply;
-      } catch (const Error& error) {
-        auto plainer = gemini_fallback(dialect, request.options, error);
-        if (!plainer) throw;
-        dialect = *std::move(plainer);
-      }
-    }
+    const auto once = [&](const Request& fitted, const GeminiDialect& dialect) { return call_once(fitted, dialect, context); };
+    return detail::call_as_learned(learned_, model, request, once, gemini_fallback);
   }
 
   template <typename Request>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/backend/call_as_learned.hpp>
 #include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/learned_dialects.hpp>
 #include <ecso/backend/ollama_wire.hpp>
@@ -101,31 +102,8 @@ class OllamaBackend final : public MllmBackend {
   template <typename Request>
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
-    OllamaDialect dialect = learned_.of(model);
-    const OllamaDialect known = dialect;
-    CallOptions fitted = request.options;
-    fit_check(fitted, dialect);
-    if (fitted == request.options) return call(request, model, std::move(dialect), known, context);
-    Request roomy = request;
-    roomy.options = std::move(fitted);
-    return call(roomy, model, std::move(dialect), known, context);
-  }
-
-  template <typename Request>
-  [[nodiscard]] Reply call(const Request& request, const std::string& model, OllamaDialect dialect, const OllamaDialect& known,
-                           const CallContext& context) {
-    for (;;) {
-      try {
-        Reply reply = call_once(request, dialect, context);
-        learn_from_check(dialect, request.options, reply);
-        if (dialect != known) learned_.learn(model, 0, dialect);
-        return reply;
-      } catch (const Error& error) {
-        auto plainer = ollama_fallback(dialect, request.options, error);
-        if (!plainer) throw;
-        dialect = *std::move(plainer);
-      }
-    }
+    const auto once = [&](const Request& fitted, const OllamaDialect& dialect) { return call_once(fitted, dialect, context); };
+    return detail::call_as_learned(learned_, model, request, once, ollama_fallback);
   }
 
   template <typename Request>

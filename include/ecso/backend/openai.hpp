@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ecso/backend/call_as_learned.hpp>
 #include <ecso/backend/check_lesson.hpp>
 #include <ecso/backend/learned_dialects.hpp>
 #include <ecso/backend/ollama_own_calls.hpp>
@@ -128,15 +129,9 @@ class OpenAiBackend final : public MllmBackend {
   [[nodiscard]] Reply call(const Request& request, const CallContext& context) {
     const SlotPool::Use slot = use_slot(context);
     const std::string& model = request.options.model.empty() ? options_.model : request.options.model;
-    OpenAiDialect dialect = learned_.of(model);
-    CallOptions fitted = request.options;
-    fit_check(fitted, dialect);
-    if (fitted != request.options) {
-      Request roomy = request;
-      roomy.options = std::move(fitted);
-      return call(roomy, model, std::move(dialect), slot.slot(), context);
-    }
-    return call(request, model, std::move(dialect), slot.slot(), context);
+    const OpenAiDialect dialect = learned_.of(model);
+    return detail::call_fitted(request, dialect,
+                               [&](const Request& fitted) { return call(fitted, model, dialect, slot.slot(), context); });
   }
 
   template <typename Request>
