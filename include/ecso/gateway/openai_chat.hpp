@@ -380,21 +380,7 @@ class OpenAiChat final : public ClientChat {
   static void write_asked_content(detail::Spliced& json, const TextMessage& message) { json.string(message.text); }
 
   void write_asked_content(detail::Spliced& json, const Message& message) const {
-    const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
-    if (std::ranges::all_of(message.parts, is_text)) {
-      json.with([&](detail::JsonOut& out) { detail::write_text_parts(out, message.parts); });
-      return;
-    }
-    std::string_view before = "[";
-    for (const Part& part : message.parts) {
-      json.raw(std::exchange(before, ","));
-      if (const auto* image = std::get_if<Image>(&part)) {
-        json.range(images_.part_of(*image));
-      } else {
-        json.raw(R"({"type":"text","text":)").string(std::get<std::string>(part)).raw("}");
-      }
-    }
-    json.raw("]");
+    write_completions_content(json, message, [&](const Image& image) { json.range(images_.part_of(image)); });
   }
 
   std::string_view body_;

@@ -26,11 +26,33 @@
 /// Checks and captions by another API than the chat's own, where the upstream has one that serves them better. Bodies are made of
 /// the conversation as the method reads it; images stay where the client's bytes are.
 namespace ecso::gateway {
+
 /// Which API a call of the method takes beside a chat.
 [[nodiscard]] inline OwnCalls own_calls_of(const ClientChat& chat, Step step, const OpenAiDialect& dialect) {
   const bool is_an_answer = step == Step::answer || step == Step::regenerate;
   const bool has_it = dialect.own_calls == OwnCalls::chat_completions && chat.path() == "/chat/completions";
   return is_an_answer || has_it ? OwnCalls::same_api : dialect.own_calls;
+}
+
+/// Writes a turn's content as chat completions have it: a text, or a list of parts where there is an image.
+/// @param write_image is called with each image where its part is to stand.
+template <typename WriteImage>
+void write_completions_content(detail::Spliced& json, const Message& message, const WriteImage& write_image) {
+  const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
+  if (std::ranges::all_of(message.parts, is_text)) {
+    json.with([&](detail::JsonOut& out) { detail::write_text_parts(out, message.parts); });
+    return;
+  }
+  std::string_view before = "[";
+  for (const Part& part : message.parts) {
+    json.raw(std::exchange(before, ","));
+    if (const auto* image = std::get_if<Image>(&part)) {
+      write_image(*image);
+    } else {
+      json.raw(R"({"type":"text","text":)").string(std::get<std::string>(part)).raw("}");
+    }
+  }
+  json.raw("]");
 }
 
 /// Writes the bodies of a chat's calls. Of no longer life than what it is given.
@@ -90,22 +112,8 @@ class OwnCallWriter {
   }
 
   void write_completions_turn(detail::Spliced& json, const Message& message) const {
-    const auto is_text = [](const Part& part) { return std::holds_alternative<std::string>(part); };
     json.raw(",\"content\":");
-    if (std::ranges::all_of(message.parts, is_text)) {
-      json.with([&](detail::JsonOut& out) { detail::write_text_parts(out, message.parts); });
-      return;
-    }
-    std::string_view before = "[";
-    for (const Part& part : message.parts) {
-      json.raw(std::exchange(before, ","));
-      if (const auto* image = std::get_if<Image>(&part)) {
-        write_image_part(json, *image);
-      } else {
-        json.raw(R"({"type":"text","text":)").string(std::get<std::string>(part)).raw("}");
-      }
-    }
-    json.raw("]");
+    write_completions_content(json, message, [&](const Image& image) { write_image_part(json, image); });
   }
 
   void write_image_part(detail::Spliced& json, const Image& image) const {
