@@ -76,6 +76,19 @@ wait_for() {
   done
 }
 
+# Waits until the log of the last process that was started has a line like that, as long as it lives.
+wait_for_line() {
+  local name=$1 line=$2
+  until grep -qE "$line" "$work/$name.log"; do
+    kill -0 "${pids[-1]}" 2>/dev/null || {
+      say "the $name ended without \"$line\""
+      tail -n 20 "$work/$name.log" >&2
+      return 1
+    }
+    sleep 0.1
+  done
+}
+
 # start_gateway UPSTREAM [OPTION...]: $gateway is its base URL.
 start_gateway() {
   local port
@@ -106,8 +119,8 @@ check_choices = ["no"]
 TOML
   start gateway "$command" serve --config "$work/ecso.toml" --policy slow "${@:2}"
   wait_for "http://127.0.0.1:$port/healthz" || return
-  # The upstream is asked what it is meanwhile.
-  sleep 2
+  # The upstream is asked what it is meanwhile, unless that is said.
+  [[ " ${*:2} " == *" --dialect "* ]] || wait_for_line gateway 'upstream default (is|does not say|cannot say) '
 }
 
 ollama() {
