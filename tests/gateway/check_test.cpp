@@ -29,13 +29,12 @@ using ecso::test::chat_request;
 using ecso::test::ChatUpstream;
 using ecso::test::ChatUpstreamOptions;
 using ecso::test::GatewayUnderTest;
+using ecso::test::has;
 using ecso::test::http_request;
 using ecso::test::http_response;
 using ecso::test::HttpReply;
 using ecso::test::RawServer;
 using nlohmann::json;
-
-bool has(std::string_view text, std::string_view what) { return text.find(what) != text.npos; }
 
 /// Answers with `answer`, and finds harmful whatever holds BADWORDS.
 ChatUpstreamOptions answering(std::string answer) {

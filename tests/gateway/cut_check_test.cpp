@@ -27,6 +27,7 @@ using ecso::test::Api;
 using ecso::test::ChatUpstream;
 using ecso::test::ChatUpstreamOptions;
 using ecso::test::GatewayUnderTest;
+using ecso::test::has;
 using ecso::test::http_request;
 using ecso::test::http_response;
 using ecso::test::HttpReply;
@@ -37,8 +38,6 @@ constexpr std::size_t room = 120;  ///< Of the server, in words.
 
 /// Which words of a prompt a server keeps that has no room for all.
 enum class Keeps { end, both_ends };
-
-bool has(std::string_view text, std::string_view what) { return text.find(what) != text.npos; }
 
 std::vector<std::string> words_of_last_turn(const std::string& body) {
   const json content = json::parse(body).at("messages").back().at("content");

@@ -35,6 +35,7 @@ using ecso::test::chat_request;
 using ecso::test::ChatUpstream;
 using ecso::test::ChatUpstreamOptions;
 using ecso::test::GatewayUnderTest;
+using ecso::test::has;
 using ecso::test::http_request;
 using ecso::test::HttpReply;
 using ecso::test::RecordedRequest;
@@ -68,8 +69,6 @@ ecso::gateway::Options options_for(const std::string& main, const std::string& j
 std::size_t checks(const ChatUpstream& upstream) {
   return upstream.calls(Step::check).size() + upstream.calls(Step::recheck).size();
 }
-
-bool has(std::string_view text, std::string_view words) { return text.find(words) != text.npos; }
 
 /// The requests that came with a body.
 std::vector<RecordedRequest> posts(const ChatUpstream& upstream) {

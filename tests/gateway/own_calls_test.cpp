@@ -28,14 +28,13 @@ using ecso::test::chat_request;
 using ecso::test::ChatUpstream;
 using ecso::test::ChatUpstreamOptions;
 using ecso::test::GatewayUnderTest;
+using ecso::test::has;
 using ecso::test::http_request;
 using ecso::test::http_response;
 using ecso::test::HttpReply;
 using ecso::test::RawServer;
 using ecso::test::RecordedRequest;
 using nlohmann::json;
-
-bool has(std::string_view text, std::string_view what) { return text.find(what) != text.npos; }
 
 /// A reply of Ollama's own API.
 std::string ollama_reply(const std::string& text, const json& more = json::object()) {

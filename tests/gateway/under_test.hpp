@@ -22,6 +22,8 @@
 
 namespace ecso::test {
 
+[[nodiscard]] inline bool has(std::string_view text, std::string_view piece) { return text.find(piece) != text.npos; }
+
 /// What a client speaks.
 enum class Api { chat, messages };
 

@@ -38,6 +38,7 @@ using ecso::test::CaseResult;
 using ecso::test::Expect;
 using ecso::test::Fault;
 using ecso::test::FaultServer;
+using ecso::test::has;
 using ecso::test::HttpReply;
 using ecso::test::HttpSocket;
 
@@ -112,8 +113,6 @@ ecso::gateway::Options options_for(const FaultServer& server, const FaultServer&
 
 /// A text beyond a backend's bound, which is within the gateway's.
 bool is_long(const Case& c) { return c.fault->name == "a text too long"; }
-
-bool has(std::string_view bytes, std::string_view marker) { return bytes.find(marker) != bytes.npos; }
 
 /// What is wrong with a response whatever the fault; empty if nothing is.
 std::string wrong_with(const HttpReply& reply, std::string_view all, const Case& c) {
